@@ -22,6 +22,7 @@ from eosin.data.sources.catalogue import DATASETS, find_datasets, verify
 from eosin.images.containers import read_item
 from eosin.images.decode import decode_image
 from eosin.images.planes import decode_planes
+from eosin.recipe import recipe_from_dict
 from eosin.reporting.terminal import dataset_rows, format_samples
 
 
@@ -101,7 +102,7 @@ def draw_pcam_no_slides(root):
 
 def draw_pcam_judged_on_valid(root):
     labels = {cell: label for cell, label in draw_pcam_h5(root).items() if "_test_" not in cell}
-    return Drawn(5, labels, {"judge": "valid"}, splits={"train": 6, "test": 4})
+    return Drawn(5, labels, {"evaluate_on": "valid"}, splits={"train": 6, "test": 4})
 
 
 def draw_pcam_parts(root):
@@ -346,7 +347,23 @@ def test_an_empty_folder_is_refused(name, tmp_path):
 def test_channels_can_be_told_as_an_option():
     assert declared_facts("cells", {"channels": ["DNA", "actin"]}).channels == ("DNA", "actin")
     assert declared_facts("mcf7", {}).channels == ("DNA", "actin", "tubulin")
-    assert declared_facts("pcam", {"judge": "valid"}) is DATASETS.get("pcam").facts
+    assert declared_facts("pcam", {"evaluate_on": "valid"}) is DATASETS.get("pcam").facts
+
+
+def test_an_option_under_its_former_name_is_read_as_the_new_one(tiny_values, tmp_path):
+    old, new = (
+        recipe_from_dict(
+            {**tiny_values(tmp_path), "data": {"dataset": "pcam", "options": {name: "valid"}}}
+        )
+        for name in ("judge", "evaluate_on")
+    )
+    assert old == new
+    draw_pcam_h5(tmp_path)
+    tables = [
+        eosin.manifest("pcam", tmp_path, tmp_path / f"{name}.csv", options={name: "valid"}).samples
+        for name in ("judge", "evaluate_on")
+    ]
+    assert tables[0].frame.equals(tables[1].frame)
 
 
 def test_the_list_of_data_sets_is_a_table_of_100_columns():
@@ -361,7 +378,7 @@ def test_the_list_of_data_sets_is_a_table_of_100_columns():
 def test_a_manifest_is_made_with_options_and_tells_what_is_missing(tmp_path):
     draw_pcam_h5(tmp_path / "data")
     made = tmp_path / "m.csv"
-    options = {"judge": "valid"}
+    options = {"evaluate_on": "valid"}
     written = eosin.manifest("pcam", tmp_path / "data", made, options=options)
     samples, result = written.samples, written.notes
     line = format_samples(samples)

@@ -250,7 +250,7 @@ def test_an_unknown_argument_is_refused_by_name(name):
         build(name, **{known + "s": 1})
     near = f". Did you mean {known!r}" if known else ""
     assert str(caught.value).startswith(
-        f"'model.arguments.{known}s': {name} takes no such argument{near}"
+        f"'model.arguments.{known}s': {name} has no such argument{near}"
     )
 
 

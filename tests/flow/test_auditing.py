@@ -17,7 +17,7 @@ pytest.importorskip("cv2", reason="OpenCV is not installed")
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    """Thirty images of blobs; one of the test part is one of the training part, turned by 20°."""
+    """Thirty images of blobs; one of the test part is one of the training part, rotated by 20°."""
     folder = tmp_path_factory.mktemp("turned")
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:128, :128]
@@ -60,7 +60,7 @@ def make_recipe(manifest, audit):
 
 def test_a_turned_copy_stops_a_strict_run_and_is_shown(images, tmp_path):
     recipe = make_recipe(images, "full")
-    with pytest.raises(LeakError, match=r"near copies: 0\.png ~ 29\.png \(turned by 20°"):
+    with pytest.raises(LeakError, match=r"near copies: 0\.png ~ 29\.png \(rotated by 20°"):
         eosin.train(recipe, output=tmp_path / "run")
     run = eosin.train(recipe, output=tmp_path / "run", allow_leak=True).run
     (leak,) = json.loads((run / "audit.json").read_text())["findings"]
@@ -68,13 +68,13 @@ def test_a_turned_copy_stops_a_strict_run_and_is_shown(images, tmp_path):
     assert {file.name for file in (run / "samples").glob("pair-*")} == {
         "pair-00-a.jpg", "pair-00-b.jpg",
     }  # fmt: skip
-    assert "turned by 20°, scaled by" in (run / "report.html").read_text()
+    assert "rotated by 20°, scaled by" in (run / "report.html").read_text()
 
 
 def test_what_the_full_search_lacks_is_said(images, tmp_path, monkeypatch, messages):
     monkeypatch.setitem(sys.modules, "cv2", None)
     run = eosin.train(make_recipe(images, "full"), output=tmp_path / "run").run
-    (result,) = (line for line in messages if "were not looked for" in line)
+    (result,) = (line for line in messages if "was not searched for" in line)
     assert "OpenCV" in result
     assert "pip install 'eosin[train]'" in result
     audit = json.loads((run / "audit.json").read_text())

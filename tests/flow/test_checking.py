@@ -34,7 +34,7 @@ def test_flags_are_advice_and_told_by_name(command, folder):
     assert result.status == 0
     lines = result.out.splitlines()
     assert lines[0] == "29 images, 0 unreadable"
-    assert "constant       1  one colour all over" in lines
+    assert "constant       1  uniform colour" in lines
     assert f"{'':<18}{folder / 'white.png'}  (48 × 48 px)" in lines
     (soft,) = [line for line in lines if "soft.png" in line]
     assert re.search(r"\(z −\d+\.\d\)$", soft)
@@ -48,7 +48,7 @@ def test_a_good_folder_has_nothing_flagged(command, folder):
         (folder / f"{name}.png").unlink()
     result = command("data", "check", folder)
     assert result.status == 0
-    assert tells(result.out, "25 images", "0 unreadable", "nothing flagged")
+    assert tells(result.out, "25 images", "0 unreadable", "no image flagged")
 
 
 def test_table_and_gallery_are_written(command, folder, tmp_path):

@@ -19,7 +19,7 @@ import eosin.__main__ as entry
         (["predict"], "'model'. See `eosin predict --help`"),
         (["models", "--jsn"], "--jsn. Did you mean '--json'?"),
         (["train"], "no recipe was given"),
-        (["train", "--resume", "a", "-o", "b"], "-o and --resume exclude each other"),
+        (["train", "--resume", "a", "-o", "b"], "-o and --resume cannot be combined"),
     ],
 )
 def test_a_wrong_command_line_is_named(command, arguments, said):
@@ -34,7 +34,7 @@ def test_a_wrong_command_line_is_named(command, arguments, said):
         ("train.ler=1", "'train.ler'. Did you mean 'lr'"),
         ("trian.lr=1", "'trian'. Did you mean 'train'"),
         ("train.lr=-1", "'train.lr'"),
-        ("train.lr", "--set wants key=value"),
+        ("train.lr", "--set needs key=value"),
         ("model.name=light_cn", "'light_cn'. Did you mean 'light_cnn'?"),
         ("data.dataset=fantom", "'fantom'. Did you mean 'phantom'?"),
         ("augment.policy=dihedrl", "'dihedrl'. Did you mean 'dihedral'"),
@@ -53,6 +53,25 @@ def test_a_wrong_key_or_name_is_refused_before_anything_is_made(
     assert result.status == 2
     assert said in result.complaint
     assert not (tmp_path / "run").exists()
+
+
+def test_a_wrong_override_is_blamed_and_not_the_recipe_s_file(command, recipe_file, tmp_path):
+    recipe = recipe_file()
+    overrides = {
+        "train.ler=1": ("--set train.ler=1", "'lr'"),
+        "train.lr=-1": ("--set train.lr=-1", "train.lr"),
+        "data.split.train=0.9": ("--set data.split.train=0.9", "1", "--set data.split.val"),
+    }
+    for text, facts in overrides.items():
+        result = command("train", recipe, "--plan", "--set", "seed=5", "--set", text)
+        assert result.status == 2
+        assert tells(result.complaint, *facts)
+        assert "recipe.toml" not in result.complaint
+        assert "seed=5" not in result.complaint
+    wrong = recipe_file(name="wrong.toml", train={"ler": 1})
+    result = command("train", wrong, "--plan", "--set", "train.lr=0.1")
+    assert tells(result.complaint, wrong, "'train.ler'")
+    assert "--set" not in result.complaint
 
 
 def test_overrides_count_for_a_recipe_in_python_as_well(tiny_values, tiny_phantom):

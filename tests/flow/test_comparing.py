@@ -100,7 +100,7 @@ def test_the_command_tells_and_refuses(command, tiny_run, folds_run, tmp_path):
     assert alone.status == 2
     assert "at least two runs" in alone.complaint
     for wrong, words in (
-        (tiny_run / "model", "no finished run folder"),
+        (tiny_run / "model", "not a finished run folder"),
         (tmp_path / "nowhere", "does not exist"),
         (tiny_run, "named twice"),
     ):

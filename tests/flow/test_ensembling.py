@@ -191,12 +191,12 @@ def test_what_is_no_second_run(command, joined, tiny_run, tmp_path):
     change(head, preprocessing={"channels": ["f0"], "table": "f.csv", "table_sha256": "0"})
     for others, status, said in (
         ((), 2, "at least two runs, got 1"),
-        ((tiny_run.parent / "." / tiny_run.name,), 2, "is named twice"),
+        ((tiny_run.parent / "." / tiny_run.name,), 2, "is given twice"),
         ((shutil.copytree(tiny_run, tmp_path / "copy"),), 2, "are the same model"),
         ((tiny_run / "model",), 1, "Name the run folder"),
-        ((joined.run,), 1, "is an ensemble of chosen runs itself"),
+        ((joined.run,), 1, "is itself an ensemble of runs"),
         ((head,), 1, "takes features that were computed elsewhere (f.csv)"),
-        ((half,), 1, "it has no metrics.json. Go on with: eosin train --resume"),
+        ((half,), 1, "it has no metrics.json. To resume: eosin train --resume"),
     ):
         result = command("ensemble", tiny_run, *others, "-o", tmp_path / "e")
         assert result.status == status, said
@@ -247,5 +247,5 @@ def test_what_is_stopped_half_way_is_no_run(command, stop_at, tiny_run, small_ru
     assert command("report", tmp_path / "e").status == 1
     with stop_at(merge_onnx):
         assert command("ensemble", tiny_run, small_run, "-o", tmp_path / "f").status == 130
-    with pytest.raises(eosin.EosinError, match="no model folder"):
+    with pytest.raises(eosin.EosinError, match="not a model folder"):
         Classifier(tmp_path / "f" / "model")

@@ -68,7 +68,7 @@ def test_drift_is_told_where_it_is(command, tiny_run, abroad, tmp_path):
     assert result.status == 0, result.err
     assert "drift: far off in" in result.out
     # Other pictures of patients of the same names: perhaps the same patients.
-    assert "stand in both" in result.out
+    assert "are in both" in result.out
     assert "the same name may mean another patient" in result.out
     assert "report.html" in result.out
     drift = read_document(tmp_path / "a" / "drift.json", Drift)
@@ -143,7 +143,7 @@ def test_a_model_of_before_has_no_profile_and_is_judged_all_the_same(
     assert "others of these patients, is unknown" in result.out
     assert "others of these patients, is unknown" in (tmp_path / "a" / "report.html").read_text()
     assert json.loads((tmp_path / "a" / "drift.json").read_text())["shifts"] == {}
-    assert "no profile of its training images" in (tmp_path / "a" / "report.html").read_text()
+    assert "no reference profile" in (tmp_path / "a" / "report.html").read_text()
 
 
 def test_a_stated_prevalence_holds_for_outside_images_too(tiny_run, abroad, tmp_path):

@@ -249,7 +249,7 @@ def test_a_licence_is_asked_for_on_a_terminal_and_once(catalogue, tmp_path):
     catalogue({"table.csv": TABLE})
     asked = []
     where = tmp_path / "data"
-    with pytest.raises(DownloadError, match="not accepted: nothing was fetched"):
+    with pytest.raises(DownloadError, match="not accepted: nothing was downloaded"):
         fetch_dataset("tiny", where, confirm=lambda text: asked.append(text))
     assert not where.exists()
     fetch_dataset("tiny", where, confirm=lambda text: asked.append(text) or True)
@@ -282,7 +282,7 @@ def test_offline_opens_no_socket(catalogue, fetch, monkeypatch):
     monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("a socket was opened"))
     result = fetch()
     assert result.status == 1
-    assert "--offline or EOSIN_OFFLINE forbids" in result.complaint
+    assert "--offline or EOSIN_OFFLINE disables" in result.complaint
     assert pages["table.csv"].asked == []
 
 
@@ -360,7 +360,7 @@ def test_two_fetches_into_one_folder_do_not_meet(catalogue, fetch, folder):
     catalogue()
     folder.mkdir()
     with FileLock(folder / ".fetching.lock"):
-        assert "another eosin is fetching" in fetch().complaint
+        assert "another process is downloading" in fetch().complaint
     assert fetch().status == 0
 
 
@@ -438,7 +438,7 @@ def test_a_stopped_fetch_keeps_its_part_and_goes_on(
     assert running.returncode != 0
     if how == signal.SIGINT:
         assert said.splitlines()[-1].startswith("eosin: stopped; ")
-        words = shlex.split(said.partition("To go on: eosin ")[2])
+        words = shlex.split(said.partition("To resume: eosin ")[2])
         assert "Traceback" not in said
     kept = part.stat().st_size
     assert kept > 0

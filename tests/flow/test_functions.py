@@ -37,7 +37,7 @@ def test_a_prediction_with_unreadable_files_raises_with_its_result(spoilt, image
 
 
 def test_no_image_is_no_prediction(model):
-    with pytest.raises(eosin.EosinError, match="no image is named"):
+    with pytest.raises(eosin.EosinError, match="no image was given"):
         eosin.predict(model, [])
 
 
@@ -104,7 +104,7 @@ def test_a_table_without_a_needed_column_is_refused(table):
 
 
 def test_columns_are_refused_without_an_external_manifest(tiny_run):
-    with pytest.raises(eosin.EosinError, match="are of external data"):
+    with pytest.raises(eosin.EosinError, match="apply to external data only"):
         eosin.evaluate(tiny_run, patient="who")
 
 

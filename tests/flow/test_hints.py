@@ -370,7 +370,7 @@ SCENARIOS = [
         only=0,
     ),
     Scenario(
-        "Name the folder that holds one folder a patient", lambda w: w.plan("data.dataset=idc")
+        "Name the folder that holds one folder per patient", lambda w: w.plan("data.dataset=idc")
     ),
     Scenario("Name the folder that holds BreaKHis_v1", lambda w: w.plan("data.dataset=breakhis")),
     Scenario("Set ${}, or give the folder", lambda w: w.plan("data.root="), {"FOLDER": "images"}),
@@ -389,7 +389,8 @@ SCENARIOS = [
     ),
     Scenario("If the classes are", lambda w: w.plan(f"data.root={w.images / 'benign'}"), only=0),
     Scenario(
-        "divide by image", lambda w: w.plan(f"data.manifest={w.table(change=one_patient_each)}")
+        "split by image, which",
+        lambda w: w.plan(f"data.manifest={w.table(change=one_patient_each)}"),
     ),
     Scenario("Use {}: k = {}", other_folds, only=0),
     Scenario(
@@ -403,10 +404,10 @@ SCENARIOS = [
         ),
     ),
     Scenario(
-        "Leave it out, or divide by image, as published",
+        "Leave it out, or split by image, as published",
         lambda w: w.plan("augment.copies_before_split=true", "augment.policy=p4"),
     ),
-    Scenario("let Eosin divide", lambda w: w.plan("data.split.protocol=column")),
+    Scenario("let Eosin split", lambda w: w.plan("data.split.protocol=column")),
     Scenario(
         "Add it, or divide by patient",
         lambda w: w.plan(
@@ -439,6 +440,7 @@ SCENARIOS = [
     Scenario(
         "choose a protocol that uses it", lambda w: w.plan("data.split.k=3", "data.split.val=0.4")
     ),
+    Scenario("Set the other shares, too", lambda w: w.plan("data.split.train=0.8")),
     Scenario("overrides.py: --set {}", lambda w: w.plan("data.positive=")),
     Scenario(
         "leave it out: --set data.positive=",
@@ -456,12 +458,12 @@ SCENARIOS = [
         "layout.py: eosin train --resume {}",
         lambda w: ["evaluate", cut(without_model(w.copy_run()))],
     ),
-    Scenario("-o and --resume exclude", lambda w: ["train", "--resume", w.copy_run(), "-o", "x"]),
+    Scenario("-o and --resume cannot", lambda w: ["train", "--resume", w.copy_run(), "-o", "x"]),
     Scenario(
         "layout.py: eosin train --resume {}", lambda w: ["train", w.recipe, "-o", w.copy_run()]
     ),
     Scenario(
-        "Resume it as it was",
+        "Resume it unchanged",
         lambda w: ["train", "--resume", w.copy_run(), "--set", "seed=9"],
         only=0,
     ),
@@ -496,7 +498,7 @@ SCENARIOS = [
         {"RECIPE": "recipe.toml"},
         then=("--plan",),
     ),
-    Scenario("See the reason of each", lambda w: ["predict", w.model, broken_image(w)], status=1),
+    Scenario("For the reason of each", lambda w: ["predict", w.model, broken_image(w)], status=1),
     Scenario(
         "Name another file with -o",
         lambda w: ["predict", w.model, w.images, "-o", w.table()],
@@ -518,7 +520,7 @@ SCENARIOS = [
         {"RUN": "finished"},
     ),
     Scenario(
-        "evaluate each on one manifest",
+        "evaluate each on the same manifest",
         lambda w: [
             "compare",
             w.run,
@@ -566,7 +568,7 @@ SCENARIOS = [
         only=1,
     ),
     Scenario(
-        "draw the split by group and join",
+        "draw the split by group and merge",
         lambda w: w.train(f"data.manifest={w.table(change=copied)}", "data.split.protocol=column"),
         only=0,
     ),
@@ -581,7 +583,7 @@ ELSEWHERE = {
     "Give a folder with -o": "flow/test_fetching.py::test_the_folder_is_named_or_found",
     "Give --accept-licence": "flow/test_fetching.py::"
     "test_without_a_terminal_the_licence_needs_the_flag",
-    "To go on: eosin data fetch": "flow/test_fetching.py::"
+    "To resume: eosin data fetch": "flow/test_fetching.py::"
     "test_a_stopped_fetch_keeps_its_part_and_goes_on",
     "eosin data manifest {} {}": "flow/test_fetching.py::test_the_next_step_is_typed_as_printed",
     "core/files.py: Free some space": "flow/test_writing.py::test_other_verbs_on_a_full_disk",
@@ -593,20 +595,20 @@ ELSEWHERE = {
     "Write the card again": "flow/test_predicting.py::"
     "test_an_edited_card_is_warned_of_and_made_again_by_the_line_that_the_hint_names",
     "Leave --features out": "flow/test_printed_commands.py::test_features_are_left_out",
-    "join what belongs together (": "flow/test_repairing.py::"
+    "merge what belongs together (": "flow/test_repairing.py::"
     "test_names_in_two_spellings_stop_a_strict_training_and_every_way_on_works",
     "write a repaired table": "flow/test_repairing.py::"
     "test_names_in_two_spellings_stop_a_strict_training_and_every_way_on_works",
     "keep the names apart": "flow/test_repairing.py::"
     "test_names_in_two_spellings_stop_a_strict_training_and_every_way_on_works",
-    "Repair moves no row": "flow/test_printed_commands.py::"
+    "Repair does not change the column": "flow/test_printed_commands.py::"
     "test_a_split_that_separates_joined_groups_is_drawn_anew",
     "audit the new table with --pseudonymise": "flow/test_printed_commands.py::"
     "test_a_repaired_table_is_audited_with_pseudonyms",
-    "eosin data audit MANIFEST.csv, or training": "flow/test_printed_commands.py::"
+    "eosin data audit MANIFEST.csv, or train with": "flow/test_printed_commands.py::"
     "test_what_the_audit_did_not_look_for_is_looked_for",
     "Name the folder of your data": "flow/test_printed_commands.py::test_what_doctor_prints",
-    "Name a folder that can be written": "flow/test_printed_commands.py::"
+    "Choose a writable folder": "flow/test_printed_commands.py::"
     "test_doctor_names_a_cache_that_cannot_be_written",
     "Name another folder with": "flow/test_printed_commands.py::test_what_doctor_prints",
     "writer.py: eosin train": "flow/test_printed_commands.py::"
@@ -633,34 +635,34 @@ ELSEWHERE |= {
         "Name the folder of other data": "test_missing_data_are_named_and_nothing_is_trained",
         "Name another with --data": "test_a_folder_that_is_not_there_is_named",
         "Choose one: --data": "test_two_folders_of_a_data_set_are_named_and_one_can_be_chosen",
-        "Go on with the same command": "test_a_stopped_reproduction_goes_on_with_the_same_command",
+        "To resume, repeat": "test_a_stopped_reproduction_goes_on_with_the_same_command",
     }.items()
 }
 
 #: Texts that offer nothing to type, or what a test cannot type, and why.
 EXCUSED = {
-    "exclude each other: a": "states what was wrong",
+    "cannot be combined: a": "states what was wrong",
     "--repair needs a name": "states what was wrong",
-    "which --data does not hold": "states what was wrong",
+    "which were not found in --data": "states what was wrong",
     "--quick and --reduced": "states what was wrong",
     "reproduce.py: Choose another folder": "-o is as in core/files.py",
-    "the other columns are of external data": "states what was wrong",
+    "other column options apply to external data": "states what was wrong",
     "takes THEIRS=OURS, got": "states what was wrong",
     "--map leaves no row": "states what was wrong",
     "--map names {}": "states what was wrong",
     "--map {}={}": "states what was wrong",
-    "wants a .csv": "states what was wrong",
-    "wants key=value": "states what was wrong",
-    "the recipe's items are": "states what was wrong",
+    "needs a .csv": "states what was wrong",
+    "needs key=value": "states what was wrong",
+    "the recipe has the items": "states what was wrong",
     "already has a value": "states what was wrong",
     "data.py: --set {}.{}": "states what was wrong",
-    "which --offline or EOSIN_OFFLINE forbids": "states what was wrong",
-    "`eosin train` made": "states where a folder came from",
+    "which --offline or EOSIN_OFFLINE disables": "states what was wrong",
+    "created by `eosin train`": "states where a folder came from",
     "weights.py: Free some space": "needs a full disk; -o is as in core/files.py",
     "transfer.py: Free some space": "needs a full disk; -o is as in core/files.py",
     "Files of this size are not allowed": "needs such a disk; -o is as in core/files.py",
     "Your quota is used up": "needs a disk with quotas",
-    "You may not write there": "needs a user who is no administrator; test_writing then meets it",
+    "You have no permission to write there": "needs another user; test_writing meets it then",
 }
 
 

@@ -93,7 +93,7 @@ def crossing(frame):
         (lambda f: f.iloc[:0], "has no rows"),
         (spoil("label", ""), "row 2 has no label"),
         (lambda f: f[f["label"] == "benign"], "at least two classes are needed"),
-        (lambda f: f.assign(label="a" + f["label"]), "the positive class 'malignant' is no label"),
+        (lambda f: f.assign(label="a" + f["label"]), "class 'malignant' is not a label"),
         (spoil("split", "tset"), "Did you mean 'test'?"),
     ],
 )
@@ -165,10 +165,10 @@ def test_a_group_in_two_splits_stops_a_strict_run(command, train_on, manifest, t
     path = manifest(crossing)
     result = command("data", "audit", path)
     assert result.status == 1
-    assert "leak     same_group: 1 group stands in both train and test" in result.out
+    assert "leak     same_group: 1 group is in both train and test" in result.out
     result = train_on(manifest=path, data={"split": {"protocol": "column"}})
     assert result.status == 1
-    assert "the split leaks: 1 group stands in both train and test" in result.complaint
+    assert "the split leaks: 1 group is in both train and test" in result.complaint
     assert "--allow-leak" in result.complaint
     assert not (tmp_path / "run").exists()
     result = train_on("--allow-leak", manifest=path, data={"split": {"protocol": "column"}})
@@ -201,7 +201,7 @@ def test_an_audit_says_what_it_did_not_compare(command, tmp_path):
     assert result.status == 1
     assert result.err.splitlines()[-1].endswith(f"see {tmp_path / 'out' / 'skipped.csv'}")
     assert len(pd.read_csv(tmp_path / "out" / "skipped.csv")) == 3
-    words = "3 of 4 images could not be read and were not compared by their pixels."
+    words = "3 of 4 images could not be read, so their pixels were not compared."
     assert json.loads((tmp_path / "out" / "audit.json").read_text())["reach"][0] == words
     page = (tmp_path / "out" / "audit.html").read_text(encoding="utf-8")
     assert words in page
@@ -246,7 +246,7 @@ def test_unreadable_images_are_listed_and_the_rest_is_done(
     assert not (tmp_path / "p" / "preds.skipped.csv").exists()
     result = command("predict", model, *broken)
     assert result.status == 1
-    assert "no file can be read" in result.complaint
+    assert "none of the files can be read" in result.complaint
 
 
 def test_a_missing_file_does_not_stop_a_prediction(command, images, model, tmp_path):

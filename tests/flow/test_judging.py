@@ -132,7 +132,7 @@ def test_folders_that_are_no_run_and_no_model(command, model, tiny_run, tmp_path
             assert name in result.complaint
         result = command("predict", tmp_path / name, image)
         assert result.status == 1
-        assert "is no model folder" in result.complaint
+        assert "is not a model folder" in result.complaint
     result = command("evaluate", model)
     assert result.status == 2
     assert "Name a manifest with --data" in result.complaint
@@ -202,7 +202,7 @@ def test_predictions_are_the_run_s_own(command, tiny_run, tmp_path):
     for wrong in (tmp_path, tmp_path / "preds.xlsx"):
         result = command("predict", tiny_run, tiny_run / "samples", "-o", wrong)
         assert result.status == 2
-        assert "-o wants a .csv or .parquet file" in result.complaint
+        assert "-o needs a .csv or .parquet file" in result.complaint
 
 
 def test_a_reader_that_leaves_is_no_error(process, tiny_run):

@@ -33,6 +33,12 @@ def phantom(tmp_path_factory):
     return folder
 
 
+def test_a_stage_s_time_is_read_under_its_former_name():
+    seconds = read_run(FIXTURES / "run-0.1").environment.seconds
+    assert seconds["evaluate"] > 0
+    assert "judge" not in seconds
+
+
 @pytest.fixture
 def run(phantom):
     copy = shutil.copytree(FIXTURES / "run-0.1", phantom.parent / "run")

@@ -153,7 +153,7 @@ def test_a_copy_that_would_hold_an_identifier_is_not_kept(tiny_run, tmp_path):
         (folder / "new.txt").write_text("patient P0001")
         return folder
 
-    with pytest.raises(OutputError, match=r"new\.txt would still hold 'P0001'"):
+    with pytest.raises(OutputError, match=r"new\.txt would still contain 'P0001'"):
         release(tiny_run, tmp_path / "out" / "copy", load_pseudonyms(), leak)
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -196,7 +196,7 @@ def test_patients_that_are_called_7_or_like_a_class_do_not_leave(run, tmp_path):
     audit = json.loads((run / "audit.json").read_text())
     a, b = pd.read_csv(run / "manifest.csv")["path"][:2]
     pair = {"a": a, "b": b, "split_a": "train", "split_b": "test", "score": 1.0}
-    message = "2 groups stand in both train and test: 7, P1 (3 of 7 images)"
+    message = "2 groups are in both train and test: 7, P1 (3 of 7 images)"
     leak = {"kind": "same_group", "severity": "leak", "message": message, "pairs": [pair]}
     (run / "audit.json").write_text(json.dumps({**audit, "findings": [leak]}))
     (run / "skipped.csv").write_text("path,reason\n7/P1.png#2,/home/P1/7/P1.png is truncated\n")
@@ -286,8 +286,8 @@ def test_a_compared_run_may_be_called_like_a_patient(command, tiny_run, tmp_path
     ("arguments", "complaint"),
     [
         (["{run}", "-o", "{out}"], "--pseudonymise"),
-        (["{run}", "--pseudonymise", "-o", "{run}/copy"], "is inside of"),
-        (["{out}", "--pseudonymise", "-o", "{out}-2"], "no finished run folder"),
+        (["{run}", "--pseudonymise", "-o", "{run}/copy"], "is inside"),
+        (["{out}", "--pseudonymise", "-o", "{out}-2"], "not a finished run folder"),
     ],
 )
 def test_what_cannot_leave_is_refused(command, tiny_run, tmp_path, arguments, complaint):

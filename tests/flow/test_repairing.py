@@ -110,7 +110,7 @@ def test_a_repair_in_a_training_is_listed_and_audited(command, write_table, reci
     assert kinds == {"P00": {"alike_names"}, "P01": {"near_duplicate"}}
     split_of = {row["group"]: row["split"] for row in read(run / "manifest.csv")}
     assert "P02" not in split_of
-    assert "Repair joined 4 groups into 2" in (run / "report.html").read_text()
+    assert "Repair merged 4 groups into 2" in (run / "report.html").read_text()
     assert command("train", "--resume", run).status == 0
 
 

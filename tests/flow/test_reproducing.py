@@ -171,7 +171,7 @@ def test_the_dry_run_estimates_time_and_disk_and_writes_nothing(command, tmp_pat
     arguments = ["reproduce", "P3", "--quick", "--plan", "--only", ITEM.upper()]
     result = command(*arguments, "--data", f"lc25000={tmp_path}", "-o", tmp_path / "out")
     assert result.status == 0, result.err
-    assert tells(result.out, "Light CNN, NumPy", "time", "disk", "more in training")
+    assert tells(result.out, "Light CNN, NumPy", "time", "disk", "more during training")
     assert tells(result.err, "lc25000", "not used", "breakhis")
     assert not (tmp_path / "out").exists()
 
@@ -187,7 +187,7 @@ def test_two_folders_of_a_data_set_are_named_and_one_can_be_chosen(command, tmp_
     assert tells(result.complaint, "breakhis", "first", "second", "--data")
     chosen = result.complaint.partition("--data ")[2].strip()
     again = command(*arguments, "--data", tmp_path / "data", "--data", chosen)
-    assert "folders hold" not in again.err
+    assert "folders contain" not in again.err
 
 
 def test_a_stopped_reproduction_goes_on_with_the_same_command(

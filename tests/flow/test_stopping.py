@@ -52,6 +52,7 @@ def resume_and_compare(command, run, uninterrupted):
     assert not (run / "model").exists()
     result = command("train", "--resume", run)
     assert result.status == 0, result.err
+    assert tells(result.err, "epoch 2 of 2")
     assert same_weights(run, uninterrupted)
     assert read_metrics(run / "metrics.json") == read_metrics(uninterrupted / "metrics.json")
     assert same_history(run / "history.csv", uninterrupted / "history.csv")
@@ -176,11 +177,11 @@ def test_changed_data_are_named_and_refused(command, listed, tmp_path):
         if not metrics:
             (run / "metrics.json").unlink()
         change(lambda table: table.iloc[1:])
-        assert tells(result(), path, "gone")
+        assert tells(result(), path, "missing")
         change(lambda t: pd.concat([t, t.iloc[:1].assign(path="images/../" + path)]))
         assert result() == f"images/../{path} is new"
         change(lambda t: pd.concat([t, t.iloc[:1]]))
-        assert result() == f"{path} was listed 1 times, is 2"
+        assert result() == f"{path} is listed 2 times, was 1"
         change(lambda t: t.assign(label=["malignant", *t["label"][1:]]))
         assert result() == f"the label of {path} was 'benign', is 'malignant'"
         change(lambda t: t.iloc[::-1])
@@ -191,9 +192,9 @@ def test_changed_data_are_named_and_refused(command, listed, tmp_path):
         assert result() == f"the group of {path} was {first['group']!r}, is 'X' (and 1 more change)"
         change()
         Image.new("RGB", (64, 64)).save(image)
-        assert result() == f"the content of {path} is another"
+        assert result() == f"the content of {path} has changed"
         image.unlink()
-        assert tells(result(), path, "gone")
+        assert tells(result(), path, "missing")
         image.write_bytes(kept)
     (run / "checkpoints" / "inputs.parquet").unlink()
     change(lambda table: table.iloc[1:])
@@ -257,7 +258,7 @@ def test_a_fold_is_resumed_with_its_run(command, folds_run, tmp_path):
     shutil.copytree(folds_run, run)
     result = command("train", "--resume", run / "folds" / "0-1")
     assert result.status == 1
-    go_on = f"Go on with: eosin train --resume {shlex.quote(str(run))}"
+    go_on = f"To resume: eosin train --resume {shlex.quote(str(run))}"
     assert result.complaint == (
         f"eosin: {run / 'folds' / '0-1'} is a fold of the run {run}. {go_on}"
     )

@@ -138,7 +138,7 @@ def test_the_same_patients_in_another_spelling_are_found(command, table, tiny_ru
         )
     result = command("evaluate", tiny_run, "--data", spelled, "-o", images / "out")
     assert result.status == 0, result.err
-    assert "stand in both" in result.out
+    assert "are in both" in result.out
     own = pd.read_csv(tiny_run / "manifest.csv", dtype=str)
     patient = min(own["patient"][own["split"] != "test"])
     assert f"{patient!r} and {patient.swapcase()!r}" in result.out

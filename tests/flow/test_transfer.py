@@ -290,7 +290,7 @@ def test_a_kept_stage_that_was_damaged_is_trained_anew(
             network = kept / "model" / "model.onnx"
             network.write_bytes(network.read_bytes() + b"\0")
     assert sum("stage 1, one: training" in line for line in messages) == 2
-    assert sum("taken over from the cache" in line for line in messages) == 1
+    assert sum("reused from the cache" in line for line in messages) == 1
     assert (weights(run)["features.0.weight"] != 0).any()
 
 
@@ -479,7 +479,7 @@ def test_the_whole_chain_opens_no_socket_offline(chain, tiny_phantom, tmp_path, 
     )
     assert "statuses [0, 1, 1, 0, 0, 0]" in result.out, result.err
     assert "sockets []" in result.out
-    assert result.err.count("--offline or EOSIN_OFFLINE forbids") == 2
+    assert result.err.count("--offline or EOSIN_OFFLINE disables") == 2
     links = info(tmp_path / "run")["transfer_chain"]
     assert links[0]["licence"] == "Apache-2.0"
     assert [link["stage"] for link in links] == ["source", "one"]

@@ -60,7 +60,7 @@ def test_a_full_disk_stops_the_run_and_freed_space_lets_it_go_on(
         result = command("train", recipe_file(), "-o", run)
     assert result.status == 1
     assert f"could not write {run}" in result.complaint
-    assert "no space left on device. Free some space. Then go on with: eosin" in result.complaint
+    assert "no space left on device. Free some space. Then resume: eosin" in result.complaint
     assert result.complaint.endswith(f"--resume '{run}'")
     assert not list(run.rglob(name))
     whole(run)

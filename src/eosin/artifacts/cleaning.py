@@ -168,7 +168,7 @@ def check_text(frame: Any, name: str) -> None:
         position = next(n for n, cell in enumerate(cells) if not is_text(str(cell)))
         row = row_number(frame, position)
         raise ManifestError(
-            f"{name}: row {row} has NUL or a lone surrogate, which is no text, in {column!r}",
+            f"{name}: row {row} has NUL or a lone surrogate, which is not text, in {column!r}",
             hint="Write the cell again, or remove the column",
         )
 

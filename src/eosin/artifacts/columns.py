@@ -158,6 +158,6 @@ def _passed_over(frame: Any, name: str, key: str, near: list[str], hint: str) ->
     unit = "slide" if find_near("slide", near[:1]) else key
     return ManifestError(
         f"{name}: the table has {lack} {key!r}, but a column {' and '.join(map(repr, near[:3]))}; "
-        f"without it, images of one {unit} could be in several splits",
+        f"without it, images of one {unit} could be in several subsets",
         hint=f"Add {hint}",
     )

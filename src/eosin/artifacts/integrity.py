@@ -62,7 +62,7 @@ def verify_files(folder: ModelFolder, info: ModelInfo) -> None:
     if listed is None:
         _LOG.warning(
             "%s was written by an older Eosin and lists no checksums, so the files beside it are "
-            "not verified; a model trained anew has them",
+            "not verified; retraining adds them",
             folder.info,
         )
         has_weights = folder.weights.exists()
@@ -153,7 +153,7 @@ def _card_hint(folder: ModelFolder) -> str:
 
 
 def _copy_again(start: str = "copy") -> str:
-    return f"{start} the whole model folder again from where it was made"
+    return f"{start} the whole model folder again from its original"
 
 
 @contextmanager

@@ -221,7 +221,7 @@ def _class_names(
         raise ManifestError(f"{name}: at least two classes are needed, got only {found[0]!r}")
     if positive is not None and positive not in found:
         raise ManifestError(
-            f"{name}: the positive class {positive!r} is no label in the table",
+            f"{name}: the positive class {positive!r} is not a label in the table",
             hint=close_matches(positive, found),
         )
     return tuple(found)

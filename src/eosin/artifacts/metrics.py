@@ -102,7 +102,7 @@ class Confusion(Document):
     def _check_square(self) -> Self:
         n = len(self.labels)
         if [len(row) for row in self.matrix] != [n] * n:
-            raise ValueError(f"matrix should have {n} rows of {n} counts, one a label")
+            raise ValueError(f"matrix should have {n} rows of {n} counts, one per label")
         return self
 
 

@@ -72,7 +72,7 @@ class Window(Document):
     @model_validator(mode="after")
     def _check_order(self) -> Self:
         if len(self.low) != len(self.high):
-            raise ValueError("low and high should have a number a channel each")
+            raise ValueError("low and high should have one number per channel")
         if any(high < low for low, high in zip(self.low, self.high, strict=True)):
             raise ValueError(f"high should not be below low, got {self.high} and {self.low}")
         if self.percentiles and not self.percentiles[0] < self.percentiles[1]:

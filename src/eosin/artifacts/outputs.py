@@ -64,7 +64,7 @@ def check_ids(paths: Iterable[str]) -> None:
             for name, found in list(shared.items())[:_MOST_NAMED]
         ]
         raise DataError(
-            f"{quantity(len(shared), 'id')} of a Kaggle submission would be of several images: "
+            f"{quantity(len(shared), 'id')} of a Kaggle submission would stand for several images: "
             f"{', '.join(named)}",
             hint="An id is a file's name without its ending: name one folder of images",
         )
@@ -92,7 +92,7 @@ def check_format(
         return
     if wanted not in FORMATS:
         hint = close_matches(wanted, FORMATS)
-        raise UnknownNameError(f"no format is called {wanted!r}", hint=hint)
+        raise UnknownNameError(f"unknown format {wanted!r}", hint=hint)
     suffix = ".parquet" if wanted == "parquet" else ".csv"
     if files is not None and files.table.suffix != suffix:
         raise UsageError(f"the format {wanted} needs a {suffix} file, got {files.table}")
@@ -113,7 +113,7 @@ def check_files(
     """
     table = files.table
     if table.is_dir() or table.suffix not in {".csv", ".parquet"}:
-        raise UsageError(f"-o wants a .csv or .parquet file, got {table}")
+        raise UsageError(f"-o needs a .csv or .parquet file, got {table}")
     check_writable(table.parent)
     if any(path.exists() and path.resolve() == table.resolve() for path in inputs):
         raise UsageError(f"{table} is the table to predict", hint="Name another file with -o")

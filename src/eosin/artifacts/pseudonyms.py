@@ -84,13 +84,13 @@ def load_pseudonyms() -> Pseudonyms:
     path = key_file()
     if not path.exists():
         write_private(path, _spell(secrets.token_bytes(_KEY_BYTES)).encode())
-        _LOG.info(f"made a key for pseudonyms, {path}: keep it, and keep it to yourself")
+        _LOG.info(f"created a key for pseudonyms, {path}: keep it, and keep it secret")
     return Pseudonyms(read_key(path))
 
 
 def read_key(path: Path) -> bytes:
     """Read a key; raises ``ArtifactError`` if it is damaged, or every user may read it."""
-    hint = "Put back a copy of it, or move it away: pseudonyms made with a new key are others"
+    hint = "Restore a copy of it, or move it away: a new key gives other pseudonyms"
     try:
         text = path.read_text(encoding="ascii")
         is_open = os.name == "posix" and bool(path.stat().st_mode & 0o007)

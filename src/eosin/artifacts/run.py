@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import field_validator
 
 from eosin.artifacts.versioned import (
     Count,
@@ -54,6 +56,14 @@ class Environment(VersionedDocument):
     dataset: DictOf[Plain]
     seconds: DictOf[NotNegative]
     files: DictOf[Text] | None = None
+
+    @field_validator("seconds", mode="before")
+    @classmethod
+    def _rename_stages(cls, seconds: Any) -> Any:
+        renamed = {"judge": "evaluate"}  # former names of stages
+        if not isinstance(seconds, dict):
+            return seconds
+        return {renamed.get(stage, stage): value for stage, value in seconds.items()}
 
 
 class SplitPart(Document):

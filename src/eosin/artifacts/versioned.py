@@ -87,7 +87,7 @@ def check_fit(path: Path, kind: type[B], data: Any, *within: str) -> B:
         wanted = first["msg"].removeprefix("Value error, ").replace("Input should", "it should")
         raise ArtifactError(
             f"{path} does not fit its schema{f' at {where}' if where else ''}: {wanted}{came}",
-            hint="Copy it again from where it was made, or make it anew",
+            hint="Copy it again from its original, or create it again",
         ) from error
 
 
@@ -151,7 +151,7 @@ def _check_text(text: str) -> str:
     if not is_text(text):
         raise ValueError("it should be text, without NUL and lone surrogates")
     if any(letter < " " and letter not in "\t\n\r" for letter in text):
-        raise ValueError("it should hold no control characters")
+        raise ValueError("it should contain no control characters")
     return text
 
 

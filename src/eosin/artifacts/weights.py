@@ -139,7 +139,7 @@ def from_twin(arrays: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, FloatA
         if part == _COUNT:
             continue
         if module not in layers:
-            raise ArtifactError(f"{name!r} is no part of P3's networks")
+            raise ArtifactError(f"{name!r} is not a part of P3's networks")
         value: FloatArray = np.asarray(found, dtype=np.float32)
         if value.ndim == 4:
             value = value.transpose(2, 3, 1, 0)

@@ -105,12 +105,12 @@ def compare(
     folder = Path(output or default_output("compare"))
     check_output(folder)
     found = read_comparable(runs)
-    shared = find_shared(found, "Evaluate all runs on one table of labels", by_content=True)
+    shared = find_shared(found, "Evaluate all runs on the same table of labels", by_content=True)
     if not shared.paths:
         raise ArtifactError(
             f"no image was evaluated in all of {', '.join(run.short_name for run in found)}",
             hint="Train them on the same data with the same split and seed, or with folds; or "
-            "evaluate each on one manifest: eosin evaluate RUN --data MANIFEST.csv -o DIR",
+            "evaluate each on the same manifest: eosin evaluate RUN --data MANIFEST.csv -o DIR",
         )
     frame, compared_models = shared.frame, make_compared_models(shared)
     resamples = EvaluateSection().resamples
@@ -224,11 +224,11 @@ def _model(run: FinishedRun) -> str:
 def _preprocessing(recipe: Recipe | None) -> str:
     if recipe is None:
         return "unknown"
-    stain = "stain as it is" if recipe.stain.method == "none" else recipe.stain.method
+    stain = "stain unchanged" if recipe.stain.method == "none" else recipe.stain.method
     stain += " on training images" if recipe.stain.apply_to == "training" else ""
     policy = recipe.augment.policy
     changed = "no augmentation" if policy == "none" else f"augmented ({policy})"
-    views = ", eight views averaged" if recipe.augment.test_time != "none" else ""
+    views = ", mean of eight views" if recipe.augment.test_time != "none" else ""
     return f"{stain}, {changed}{views}"
 
 
@@ -239,11 +239,13 @@ def _protocol(run: FinishedRun) -> str:
     if run.recipe is None:
         return "unknown"
     split = run.recipe.data.split
-    first = ", copied before the split" if run.recipe.augment.copies_before_split else ""
+    first = (
+        ", augmented copies made before the split" if run.recipe.augment.copies_before_split else ""
+    )
     if split.protocol == "folds":
-        folds = f"{split.k} folds by {split.by}" if split.by != "site" else "a fold a site"
-        return f"{folds}{' beside a test part' if split.test_share else ''}{first}"
-    return f"{'as the manifest says' if split.protocol == 'column' else f'by {split.unit}'}{first}"
+        folds = f"{split.k} folds by {split.by}" if split.by != "site" else "one fold per site"
+        return f"{folds}{' and a held-out test subset' if split.test_share else ''}{first}"
+    return f"{'as in the manifest' if split.protocol == 'column' else f'by {split.unit}'}{first}"
 
 
 def _table(comparison: Comparison) -> Any:

@@ -52,7 +52,7 @@ def convert(
         raise ArtifactError(f"{file} cannot be read: {error.strerror}") from error
     path = Path(output) if output is not None else file.with_suffix(".safetensors")
     if os.path.lexists(path):
-        raise OutputError(f"{path} exists", hint="Choose another name with -o")
+        raise OutputError(f"{path} already exists", hint="Choose another name with -o")
     check_writable(path.parent)
     shown = {"source": file.name, **({"licence": licence} if licence else {})}
     if file.suffix == ".npz":

@@ -157,7 +157,7 @@ def _check_repair(repair: Path, *, pseudonymise: bool) -> None:
     """Raise before any image is read if the repaired table could not be written."""
     if pseudonymise:
         raise UsageError(
-            "--repair and --pseudonymise exclude each other: a manifest names its images",
+            "--repair and --pseudonymise cannot be combined: a manifest contains image names",
             hint="Repair first, then audit the new table with --pseudonymise",
         )
     if repair.suffix not in {".csv", ".parquet"}:
@@ -168,7 +168,7 @@ def _check_repair(repair: Path, *, pseudonymise: bool) -> None:
 
 def _with_repair(report: AuditReport, joined: list[JoinedGroups], samples: Samples) -> AuditReport:
     """Add the joined groups, and those that the table's split still separates."""
-    reach = [describe_repair(joined) or "Repair: no two groups belong together."]
+    reach = [describe_repair(joined) or "Repair: no groups had to be merged."]
     split = samples.frame.get("split")
     if split is not None:
         parts = split[split != ""].groupby(samples.frame["group"]).unique()
@@ -176,9 +176,9 @@ def _with_repair(report: AuditReport, joined: list[JoinedGroups], samples: Sampl
         if apart:
             named = some([f"{name} ({' and '.join(parts[name])})" for name in apart], _NAMED)
             reach.append(
-                "Repair moves no row: the column split still separates "
-                f"{len(apart):,} of the joined groups: {named}. Draw the split anew "
-                "(--set data.split.protocol=grouped), or change the column."
+                "Repair does not change the column split, which still separates "
+                f"{len(apart):,} of the merged groups: {named}. Draw a new split "
+                "(--set data.split.protocol=grouped), or correct the column."
             )
     return report.model_copy(update={"reach": (*reach, *report.reach), "repair": tuple(joined)})
 
@@ -188,5 +188,5 @@ def _with_unread(report: AuditReport, hashes: FileHashes) -> AuditReport:
     n, skipped = len(hashes.files), len(hashes.unreadable)
     if not skipped:
         return report
-    shown = f"{skipped:,} of {n:,} images could not be read and were not compared by their pixels."
+    shown = f"{skipped:,} of {n:,} images could not be read, so their pixels were not compared."
     return report.model_copy(update={"reach": (shown, *report.reach)})

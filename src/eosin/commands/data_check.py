@@ -162,9 +162,11 @@ def format_quality(report: QualityReport) -> list[str]:
             lines.append(f"{'':<18}… and {len(rows) - _MOST_NAMES} more")
     if report.n_flagged:
         share = percent(report.n_flagged / n_images, 1)
-        lines.append(f"{report.n_flagged} flagged ({share}): advice, no image is left out for it")
+        lines.append(
+            f"{report.n_flagged} flagged ({share}); flags are advice, no image is excluded"
+        )
     else:
-        lines.append("nothing flagged")
+        lines.append("no image flagged")
     return [*lines, *report.notes]
 
 

@@ -89,7 +89,7 @@ def fetch(
     _check_manual(source, folder)
     if is_offline():
         raise DownloadError(
-            f"fetching {name!r} needs the network, which --offline or EOSIN_OFFLINE forbids"
+            f"fetching {name!r} needs the network, which --offline or EOSIN_OFFLINE disables"
         )
     check_installed()
     check_writable(folder)
@@ -114,7 +114,7 @@ def _find_folder(source: Source, output: Path | None) -> Path:
     if base := os.environ.get(DATA_VARIABLE):
         return expand_path(base) / source.name
     raise UsageError(
-        f"where to put the data set {source.name!r} is not known",
+        f"no folder was given for the data set {source.name!r} is not known",
         hint=f"Give a folder with -o, or set ${DATA_VARIABLE}",
     )
 
@@ -143,11 +143,12 @@ def _accept(
     if not accept_licence:
         if confirm is None:
             raise UsageError(
-                f"the licence of {source.name!r} must be accepted, and there is no terminal to ask",
+                f"the licence of {source.name!r} must be accepted, but "
+                "there is no terminal for the prompt",
                 hint="Give --accept-licence if you accept it",
             )
         if not confirm("Do you accept?"):
-            raise DownloadError("the licence was not accepted: nothing was fetched")
+            raise DownloadError("the licence was not accepted: nothing was downloaded")
     files = record.files if record is not None else ()
     return FetchRecord(
         dataset=source.name,
@@ -172,7 +173,7 @@ def _alone(folder: Path) -> Iterator[None]:
     with locked(folder / _LOCK) as is_alone:
         if not is_alone:
             raise OutputError(
-                f"another eosin is fetching into {folder}",
+                f"another process is downloading into {folder}",
                 hint="Wait for it, or choose another folder",
             )
         yield
@@ -186,10 +187,10 @@ def _kept_when_stopped(source: Source, folder: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt as error:
         came = sum(Part(folder / file.name).size for file in source.files)
-        what = f"{decimal(came)} of a file under way" if came else "what was finished"
+        what = f"{decimal(came)} of an unfinished file" if came else "what was complete"
         raise InterruptedRunError(
-            f"stopped; {what} is kept in {folder}",
-            hint=f"To go on: eosin data fetch {source.name} -o {shlex.quote(str(folder))}",
+            f"interrupted; {what} is kept in {folder}",
+            hint=f"To resume: eosin data fetch {source.name} -o {shlex.quote(str(folder))}",
         ) from error
     finally:
         shutil.rmtree(folder / WORK, ignore_errors=True)

@@ -75,9 +75,10 @@ def demo(output: Path | str | None = None) -> DemoResult:
     folder = prepare_output(Path(output or default_output("demo")))
     images = folder / "images"
     results = {}
-    _LOG.info("Simulated patches, no tissue of anybody: the numbers say nothing about a disease")
+    _LOG.info("Simulated patches, not real tissue: the figures have no clinical meaning")
     for name, protocol in ((STRICT, "grouped"), (AS_PUBLISHED, "image")):
-        _LOG.info(f"--- {name}: {'no patient crosses the split' if name == STRICT else 'by image'}")
+        rule = "no patient in more than one subset" if name == STRICT else "by image"
+        _LOG.info(f"--- {name} split: {rule}")
         results[name] = train(demo_recipe(protocol, images), output=folder / name)
     page = write_protocols_page(folder)
     return DemoResult(page, results[STRICT], results[AS_PUBLISHED])

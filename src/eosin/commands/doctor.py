@@ -55,7 +55,7 @@ def _package(name: str, *, needed: bool) -> Check:
     if version is not None:
         return Check(name, version)
     extra = "eosin" if needed else "eosin[train]"
-    lack = "missing" if needed else "absent: predicts, audits and reports, but does not train"
+    lack = "missing" if needed else "not installed: needed for training only"
     return Check(name, lack, f"pip install '{extra}'", needed=needed)
 
 
@@ -63,7 +63,9 @@ def _logger(name: str) -> Check:
     version = version_of(name) or version_of(f"{name}-skinny")
     if version is not None:
         return Check(name, version)
-    return Check(name, "absent: train.loggers cannot name it", "pip install 'eosin[logging]'")
+    return Check(
+        name, "not installed: needed for train.loggers only", "pip install 'eosin[logging]'"
+    )
 
 
 def _devices() -> Check:
@@ -72,7 +74,9 @@ def _devices() -> Check:
     try:
         import torch
     except Exception as error:  # noqa: BLE001 -- a broken install can raise anything
-        return Check("devices", f"torch does not import: {error}", "Reinstall torch", needed=True)
+        return Check(
+            "devices", f"torch cannot be imported: {error}", "Reinstall torch", needed=True
+        )
     found = [f"cpu ({torch.get_num_threads()} threads)"]
     if torch.cuda.is_available():
         found += [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
@@ -89,10 +93,10 @@ def _cache() -> Check:
         return Check(
             "cache",
             f"{cache} cannot be written",
-            "Name a folder that can be written: export EOSIN_CACHE=FOLDER",
+            "Choose a writable folder: export EOSIN_CACHE=FOLDER",
         )
-    state = "there" if cache.is_dir() else "made when needed"
-    return Check("cache", f"{cache} ({state}); $EOSIN_CACHE chooses another")
+    state = "exists" if cache.is_dir() else "created when needed"
+    return Check("cache", f"{cache} ({state}); set EOSIN_CACHE to change it")
 
 
 def _data_places() -> list[Check]:
@@ -116,7 +120,7 @@ def _data_places() -> list[Check]:
             checks.append(
                 Check(
                     f"data: {name}",
-                    f"not at {folder}",
+                    f"not found in {folder}",
                     "Name another folder with --set data.root=FOLDER",
                 )
             )

@@ -55,7 +55,7 @@ _LOG = logging.getLogger(__name__)
 _EVALUATION, _SEED = EvaluateSection(), 0
 #: Name of the metrics in ``model.json`` where the model itself was not evaluated.
 _NOT_ITSELF = "members_held_out"
-_THRESHOLDS = "thresholds, each chosen on its own validation part"
+_THRESHOLDS = "thresholds, each tuned on its own validation subset"
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,9 @@ def ensemble(runs: Sequence[Path | str], *, output: Path | str | None = None) ->
         _LOG.info(format_held_out(shared))
         audit = audit_shared(shared)
     if audit.leaks:
-        _LOG.info(f"Audit: a run's split leaks, this result will flatter: {audit.leaks[0].message}")
-    with watch.stage("judge"):
+        found = audit.leaks[0].message
+        _LOG.info(f"Audit: the split of a run leaks, so the results are over-optimistic: {found}")
+    with watch.stage("evaluate"):
         evaluated = _average(members, shared)
         splits = {shared.split: evaluate_predictions(evaluated, _EVALUATION, _SEED)}
         shown = [_describe(member, shared) for member in members]
@@ -157,7 +158,7 @@ def _check_abstention(members: Sequence[FinishedRun]) -> Abstention:
         quantiles=None,
         n_groups={},
         source="none",
-        reason="no images are set aside that calibrate a mean of chosen runs",
+        reason="no held-out images are available to calibrate an ensemble of selected runs",
     )
 
 

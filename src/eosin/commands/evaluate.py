@@ -197,12 +197,12 @@ def _evaluate(
 def _check_own_data(run: RunFolder, *, is_mapped: bool) -> None:
     if is_mapped:
         raise UsageError(
-            "--map, --label and the other columns are of external data",
+            "--map, --label and other column options apply to external data only",
             hint="Name it with --data MANIFEST.csv",
         )
     if not run.manifest.exists():
         raise UsageError(
-            f"{run.root} is a model folder, which knows no images",
+            f"{run.root} is a model folder, which contains no images",
             hint="Name a manifest with --data MANIFEST.csv",
         )
 
@@ -216,11 +216,11 @@ def _find_model(run: RunFolder) -> Path:
     if run.recipe.exists():
         raise ArtifactError(
             f"the run {run.root} is not finished: it has no model yet",
-            hint=f"Go on with: {run.resume_command}",
+            hint=f"To resume: {run.resume_command}",
         )
-    what = "is no run or model folder" if run.root.exists() else "does not exist"
+    what = "is not a run or model folder" if run.root.exists() else "does not exist"
     raise ArtifactError(
-        f"{run.root} {what}", hint="Name the folder that `eosin train` made, or its model folder"
+        f"{run.root} {what}", hint="Name a folder created by `eosin train`, or its model folder"
     )
 
 
@@ -247,7 +247,7 @@ def _fold_parts(run: FinishedRun, split: str) -> list[tuple[Path, Samples, str]]
             hint="Name one fold's run folder for its own splits",
         )
     if not run.folds:
-        raise ArtifactError(f"{run.folder.folds} holds no folds")
+        raise ArtifactError(f"{run.folder.folds} contains no folds")
     parts = []
     for fold in run.folds:
         check_run_files(fold.folder, (fold.folder.manifest,))

@@ -91,7 +91,7 @@ def _list_without_torch(name: str | None) -> list[ModelLine]:
     known = {line.name: line for line in listed}
     if name not in known:
         raise UnknownNameError(f"unknown network {name!r}", hint=close_matches(name, known))
-    _LOG.info(f"The layers of {name} are listed with PyTorch: pip install 'eosin[train]'")
+    _LOG.info(f"Listing the layers of {name} needs PyTorch: pip install 'eosin[train]'")
     return [known[name]]
 
 

@@ -117,7 +117,7 @@ def predict(
     files = None if output is None else PredictionFiles(Path(output))
     given = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     if not given:
-        raise UsageError("no image is named", hint="Name image files, folders or tables")
+        raise UsageError("no image was given", hint="Name image files, folders or tables")
     if files is not None:
         outputs.check_files(files, inputs=given, overwrite=overwrite)
     outputs.check_format(format, files, pseudonymise=pseudonymise)
@@ -239,7 +239,7 @@ def _predict_features(classifier: Classifier, paths: list[Path]) -> Any:
     for path in paths:
         if path.suffix not in SUFFIXES:
             raise UsageError(
-                f"this model takes tables of {len(embedding.channels):,} features an image, "
+                f"this model takes tables of {len(embedding.channels):,} features per image, "
                 f"not images: {path}",
                 hint=f"Name a file that ends in {', '.join(SUFFIXES)}; docs/transfer.md shows one",
             )
@@ -266,8 +266,8 @@ def _predict_images(
     table = pd.concat(tables, ignore_index=True)
     if len(table) == 0:
         raise DataError(
-            f"no file can be read: {skipped[0][1]}",
-            hint=f"See the reason of each: eosin data check {shlex.quote(str(paths[0]))}",
+            f"none of the files can be read: {skipped[0][1]}",
+            hint=f"For the reason of each file: eosin data check {shlex.quote(str(paths[0]))}",
         )
     skipped = [(printable(cell), reason) for cell, reason in skipped]
     return table, skipped, listed.left_out
@@ -311,12 +311,12 @@ def _wants_table(path: Path, preprocessing: Preprocessing, unit: str | None) -> 
     if unit is not None and unit not in columns:
         columns.append(unit)
     takes = (
-        f"takes the magnifications of a slide together ({', '.join(preprocessing.magnifications)})"
+        f"needs the magnifications of a slide together ({', '.join(preprocessing.magnifications)})"
         if preprocessing.magnifications
         else f"normalises the stain of each {unit} as a whole"
     )
     return UsageError(
-        f"this model {takes}, which {path} does not tell",
+        f"this model {takes}, which {path} does not provide",
         hint=f"Name a manifest (CSV or Parquet) with {', '.join(columns[:-1])} and {columns[-1]}",
     )
 

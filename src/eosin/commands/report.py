@@ -43,7 +43,7 @@ def report(
         return release(folder, copy, load_pseudonyms(), report)
     if output is not None:
         raise UsageError(
-            "a run's page is written into its own folder",
+            "the report of a run is written into the run folder",
             hint="To write a copy without names into another folder, add --pseudonymise",
         )
     if (folder / STRICT).is_dir() and (folder / AS_PUBLISHED).is_dir():

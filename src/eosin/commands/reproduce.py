@@ -194,7 +194,7 @@ def plan(
     lines, seconds, n_bytes, checkpoint_bytes, failures = [], 0.0, 0, 0, 0
     for job in jobs:
         if job.recipe is None:
-            why = f"needs {listing(job.missing)}" if job.missing else "a mean of the others"
+            why = f"needs {listing(job.missing)}" if job.missing else "ensemble of the others"
             lines.append(f"{job.label}: {why}")
             continue
         if job.is_repeated:
@@ -221,17 +221,18 @@ def plan(
         n_bytes += sum(one.run_bytes for one in plans)
         checkpoint_bytes = max(checkpoint_bytes, *(one.checkpoint_bytes for one in plans))
     lines.append(
-        f"time       about {duration(seconds)} at most; evaluation and reports come on top"
+        f"time       about {duration(seconds)} at most; evaluation and reports not included"
     )
     lines.append(
-        f"disk       about {mebibytes(n_bytes)}, and {mebibytes(checkpoint_bytes)} more in training"
+        f"disk       about {mebibytes(n_bytes)}, and {mebibytes(checkpoint_bytes)} more during "
+        "training"
     )
     return lines
 
 
 def _size(quick: bool, reduced: bool) -> Size:
     if quick and reduced:
-        raise UsageError("--quick and --reduced exclude each other", hint="Leave one of them out")
+        raise UsageError("--quick and --reduced cannot be combined", hint="Leave one of them out")
     return "quick" if quick else "reduced" if reduced else "full"
 
 
@@ -259,13 +260,13 @@ def _list_jobs(
         return jobs
     lacking = {job.experiment.name for job in jobs if job.missing}
     possible = [item.id for item in items if not lacking & set(item.needs())]
-    text = f"{paper.id} needs the data {listing(sorted(missing))}, which --data does not hold"
+    text = f"{paper.id} needs the data {listing(sorted(missing))}, which were not found in --data"
     if len(lacking) == len({job.experiment.name for job in jobs}):
         raise DataError(
             text,
             hint=f"Name the folder: --data {min(missing)}=FOLDER, or try the quick form: --quick",
         )
-    _LOG.warning(f"{text}; without them these can be made: {listing(possible) or 'none'}")
+    _LOG.warning(f"{text}; without them, these can be rebuilt: {listing(possible) or 'none'}")
     return jobs
 
 
@@ -296,7 +297,7 @@ def find_places(data: Iterable[Path | str], wanted: Collection[str]) -> dict[str
         folders = found[name]
         if len(folders) > 1:
             raise DataError(
-                f"{len(folders)} folders hold {name}: {some([str(one) for one in folders], 3)}",
+                f"{len(folders)} folders contain {name}: {some([str(one) for one in folders], 3)}",
                 hint=f"Choose one: --data {name}={shlex.quote(str(folders[0]))}",
             )
         _LOG.info(f"{name} was recognised in {folders[0]}")
@@ -322,8 +323,8 @@ def _open_folder(root: Path, paper: Paper, size: Size) -> ReproductionFolder:
         before = read_document(folder.document, Reproduction)
         if (before.paper, before.size) != (paper.id, size):
             raise OutputError(
-                f"{root} holds a {before.size} reproduction of {before.paper}, not a {size} one of "
-                f"{paper.id}",
+                f"{root} contains a {before.size} reproduction of {before.paper}, not a {size} one "
+                f"of {paper.id}",
                 hint="Choose another folder with -o",
             )
         check_writable(root)
@@ -347,7 +348,7 @@ def _resumable(folder: ReproductionFolder) -> Iterator[None]:
     except (KeyboardInterrupt, InterruptedRunError) as error:
         raise InterruptedRunError(
             f"interrupted; what was finished is kept in {folder.root}",
-            hint=f"Go on with the same command and -o {shlex.quote(str(folder.root))}",
+            hint=f"To resume, repeat the command with -o {shlex.quote(str(folder.root))}",
         ) from error
 
 
@@ -355,7 +356,7 @@ def _run(job: Job, folder: ReproductionFolder) -> Outcome:
     """Train a job, resume it, or take it if it is finished; a failure ends only this job."""
     root = folder.root
     if job.missing:
-        return Outcome(job, root, f"needs {listing(job.missing)}, which is not there")
+        return Outcome(job, root, f"needs {listing(job.missing)}, which was not found")
     try:
         _train(job, RunFolder(root / job.folder), root)
     except (InterruptedRunError, OutputError):
@@ -374,7 +375,7 @@ def _train(job: Job, run: RunFolder, root: Path) -> None:
             ensemble(parts, output=run.root)
         return
     if run.metrics.exists():
-        _LOG.info("done before")
+        _LOG.info("already done")
         return
     if run.recipe.exists():
         train(job.recipe, resume=run.root, allow_skipped=True)

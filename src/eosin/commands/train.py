@@ -38,7 +38,6 @@ from eosin.experiment.split import divide, stop_at_leak
 from eosin.experiment.transfer import note_stage_places, plan_stage, prepare_stages, run_stages
 from eosin.experiment.writer import Stopwatch, begin_run, open_experiment
 from eosin.recipe import Recipe, read_recipe, recipe_from_dict
-from eosin.recipe.overrides import override
 from eosin.reporting import write_report
 from eosin.runs.relocation import note_place
 from eosin.training.loggers import check_loggers
@@ -140,14 +139,14 @@ def _resumable(run: RunFolder) -> Iterator[None]:
         yield
     except KeyboardInterrupt as error:
         raise InterruptedRunError(
-            f"interrupted; what was finished is kept in {run.root}", hint=f"Go on with: {go_on}"
+            f"interrupted; what was finished is kept in {run.root}", hint=f"To resume: {go_on}"
         ) from error
     except OutputError as error:
         if error.hint is None or not run.recipe.exists():
             raise
         # Nothing is lost: another folder would start anew.
         hint = error.hint.partition(", or choose another folder")[0]
-        raise OutputError(error.message, hint=f"{hint}. Then go on with: {go_on}") from error
+        raise OutputError(error.message, hint=f"{hint}. Then resume: {go_on}") from error
 
 
 def plan(
@@ -199,9 +198,9 @@ def _resolve(
             )
         recipe = RunFolder(Path(resume)).recipe
     if isinstance(recipe, Recipe):
-        resolved = recipe_from_dict(override(recipe.model_dump(), overrides))
+        resolved = recipe_from_dict(recipe.model_dump(), overrides=overrides)
     elif isinstance(recipe, Mapping):
-        resolved = recipe_from_dict(override(recipe, overrides))
+        resolved = recipe_from_dict(recipe, overrides=overrides)
     else:
         resolved = read_recipe(Path(recipe), overrides)
     check_loggers(resolved.train.loggers)
@@ -224,8 +223,8 @@ def _choose_run(
         return run, resolved
     if output is not None:
         raise UsageError(
-            "-o and --resume exclude each other",
-            hint=f"A resumed run stays in place: {RunFolder(Path(resume)).resume_command}",
+            "-o and --resume cannot be combined",
+            hint=f"A run is resumed in its own folder: {RunFolder(Path(resume)).resume_command}",
         )
     run = find_run(Path(resume))
     resolved = _resolve(recipe, overrides, resume)

@@ -219,7 +219,7 @@ def end_with(
         raise SkippedFilesError(
             format_skipped(n_skipped, lists),
             result=result,
-            hint="All else is done, see `result` of this error; allow_skipped=True returns it",
+            hint="Everything else is done: see `result` of this error, or pass allow_skipped=True",
         )
     return result
 

@@ -30,8 +30,8 @@ _HINTS = {
     errno.EFBIG: "Files of this size are not allowed there, by the file system or by `ulimit -f`: "
     "choose another folder with -o",
     errno.EROFS: "The folder is read-only: choose another with -o",
-    errno.EACCES: "You may not write there: choose another folder with -o",
-    errno.EPERM: "You may not write there: choose another folder with -o",
+    errno.EACCES: "You have no permission to write there: choose another folder with -o",
+    errno.EPERM: "You have no permission to write there: choose another folder with -o",
 }
 
 _ANYWHERE = {
@@ -70,7 +70,7 @@ def check_file(path: Path, *, pipe: bool = False) -> None:
     try:
         status = os.stat(path)  # noqa: PTH116 (four times as fast: every image comes by here)
     except ValueError as error:  # a NUL, or a surrogate without a byte
-        raise OSError(errno.EINVAL, "no file can have this name", str(path)) from error
+        raise OSError(errno.EINVAL, "it is not a valid file name", str(path)) from error
     _check_regular(status, path, pipe=pipe)
 
 
@@ -116,7 +116,8 @@ def check_unpacked(path: Path, n_bytes: int) -> None:
     packed = path.stat().st_size
     if n_bytes > max(_HARMLESS_BYTES, _MOST_UNPACKED * packed):
         raise ValueError(
-            f"it would unpack to {n_bytes:,} bytes, over {_MOST_UNPACKED} times its {packed:,}"
+            f"it would unpack to {n_bytes:,} bytes, over {_MOST_UNPACKED} times its packed size "
+            f"of {packed:,}"
         )
 
 
@@ -146,7 +147,7 @@ def hint_of(error: OSError) -> str | None:
     path = error.filename
     is_unreadable = error.errno in {errno.EACCES, errno.EPERM} and isinstance(path, str | bytes)
     if is_unreadable and not os.access(path, os.R_OK):
-        return "You may not read it: ask its owner, or change its permissions"
+        return "You have no permission to read it: ask its owner, or change its permissions"
     return write_hint(error)
 
 

@@ -59,7 +59,7 @@ def read_npz(path: Path) -> dict[str, Any]:
 def _check_member(archive: ZipFile, member: ZipInfo) -> None:
     """Reject an array whose header declares a wrong size, for which memory would be allocated."""
     if not member.filename.endswith(".npy"):
-        raise ValueError(f"{member.filename!r} is no array")
+        raise ValueError(f"{member.filename!r} is not an array")
     with archive.open(member) as stream:
         version = np.lib.format.read_magic(stream)
         read_header = (
@@ -74,4 +74,4 @@ def _check_member(archive: ZipFile, member: ZipInfo) -> None:
         n_bytes = math.prod(shape) * dtype.itemsize
         fits = min(shape, default=0) >= 0 and n_bytes == member.file_size - stream.tell()
         if not fits and not dtype.hasobject:  # NumPy's own error names objects
-            raise ValueError(f"{member.filename!r} is not as large as it says")
+            raise ValueError(f"{member.filename!r} does not have the size that its header states")

@@ -41,7 +41,7 @@ class Registry(Generic[T]):
         """Return the entry of a name; raises ``UnknownNameError`` with close matches."""
         if name not in self.entries:
             raise UnknownNameError(
-                f"no {self.kind} is called {name!r}", hint=close_matches(name, self.entries)
+                f"unknown {self.kind} {name!r}", hint=close_matches(name, self.entries)
             )
         return self.entries[name]
 
@@ -101,7 +101,7 @@ def check_arguments(spec: NetworkSpec, input_px: int, arguments: Mapping[str, An
     for key in arguments:
         if key not in spec.arguments:
             raise RecipeError(
-                f"'model.arguments.{key}': {spec.name} takes no such argument",
+                f"'model.arguments.{key}': {spec.name} has no such argument",
                 hint=close_matches(key, spec.arguments),
             )
     if spec.is_fixed and input_px != spec.input_px:

@@ -107,7 +107,7 @@ def _map_labels(samples: Samples, info: ModelInfo, labels: dict[str, str]) -> Sa
     mapped = given.map(lambda one: labels.get(one, one))
     kept = (mapped != "").to_numpy()
     for one in (one for one, ours in labels.items() if not ours):
-        _LOG.info(f"Left out {int((given == one).sum())} rows with the label {one!r}")
+        _LOG.info(f"Excluded {int((given == one).sum())} rows with the label {one!r}")
     if not kept.any():
         raise ManifestError(f"{samples.name}: --map leaves no row", hint="Name a class for a label")
     frame = samples.frame.assign(label=mapped, **({GIVEN: given} if labels else {}))
@@ -135,7 +135,7 @@ def _example(foreign: Sequence[str], classes: Sequence[str]) -> str:
     for one in foreign[:_MOST_NAMED]:
         near = get_close_matches(one.casefold(), by_name, n=1)
         pairs.append(f"--map {shlex.quote(f'{one}={by_name[near[0]] if near else _CLASS}')}")
-    return f"Say which class each is: {' '.join(pairs)} (nothing behind the = leaves its rows out)"
+    return f"Map each to a class: {' '.join(pairs)} (nothing after the = excludes its rows)"
 
 
 def _check_kind(samples: Samples, info: ModelInfo) -> None:
@@ -158,7 +158,7 @@ def _check_kind(samples: Samples, info: ModelInfo) -> None:
         stored = f"{planes.n_stored} channels of {planes.bits} bits"
         sees = f"fluorescence images of {stored} ({', '.join(info.preprocessing.channels)})"
     raise DataError(
-        f"{samples.name}: the model sees {sees}, but {odd}",
+        f"{samples.name}: the model takes {sees}, but {odd}",
         hint="Name images of the same kind, or a model that was trained on these",
     )
 

@@ -164,7 +164,7 @@ class Network:
                     return f"the {part} of {name} is not finite"
             inputs = layer.forward(inputs, training=True)
             if not np.isfinite(inputs).all():
-                return f"what comes out of {name} is not finite"
+                return f"the output of {name} is not finite"
         return "the logits or the penalty on the weights are too large"
 
     def fit(
@@ -278,5 +278,5 @@ def _monitored(row: Row, monitor: str | None) -> float | None:
     if monitor is None:
         return None
     if monitor not in row:
-        raise RecipeError(f"no evaluation tells {monitor!r}, only {', '.join(row)}")
+        raise RecipeError(f"no evaluation has {monitor!r}, only {', '.join(row)}")
     return row[monitor]

@@ -34,7 +34,7 @@ class Optimiser(ABC):
         for name, array in state.items():
             value = parameters.get(name, parameters.get(name.rpartition(".")[0]))
             if value is None or (array.shape, array.dtype) != (value.shape, value.dtype):
-                raise ValueError(f"{name!r} is no state of an optimiser of this network")
+                raise ValueError(f"{name!r} is not a state of an optimiser of this network")
         self.state = dict(state)
 
     def _remembered(self, name: str, like: FloatArray) -> FloatArray:

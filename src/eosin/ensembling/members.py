@@ -41,7 +41,7 @@ def _check_member(run: FinishedRun) -> None:
     verify_files(run.model_folder, run.info)
     if run.recipe is None:
         raise ArtifactError(
-            f"{run.root} is an ensemble of chosen runs itself", hint="Name those runs in its place"
+            f"{run.root} is itself an ensemble of runs", hint="Name its member runs instead"
         )
     if isinstance(run.info.preprocessing, Embedding):
         raise ArtifactError(
@@ -67,14 +67,14 @@ def _check_finished(run: RunFolder) -> None:
         raise ArtifactError(f"the run {run.root} does not exist")
     if ModelFolder(run.root).info.exists():
         raise ArtifactError(
-            f"{run.root} is a model folder, which knows no images",
+            f"{run.root} is a model folder, which contains no images",
             hint="Name the run folder that holds it",
         )
     needed = (run.metrics, run.predictions, run.manifest, run.environment)
     missing = [path for path in (*needed, ModelFolder(run.model).info) if not path.exists()]
     if missing:
-        lacks = f"{run.root} is no finished run with a model: it has no {missing[0].name}"
-        go_on = f"Go on with: {run.resume_command}"
+        lacks = f"{run.root} is not a finished run with a model: it has no {missing[0].name}"
+        go_on = f"To resume: {run.resume_command}"
         raise ArtifactError(lacks, hint=go_on if run.recipe.exists() else None)
 
 
@@ -84,7 +84,7 @@ def find_held_out(members: Sequence[FinishedRun]) -> SharedImages:
     Raises:
         ArtifactError: There is none, or one is another image or has another label in another run.
     """
-    shared = find_shared(members, "Train both on one table of labels")
+    shared = find_shared(members, "Train both on the same table of labels")
     for member in members[1:]:
         _check_same_files(members[0], member, shared.paths)
     if not shared.paths:
@@ -118,7 +118,7 @@ def _check_same_files(one: FinishedRun, other: FinishedRun, paths: Sequence[str]
             raise ArtifactError(
                 f"{path} is another image in {other.short_name} than in {one.short_name}: the file "
                 "was changed between the trainings",
-                hint="Train both on one state of the data",
+                hint="Train both on the same version of the data",
             )
 
 
@@ -130,7 +130,7 @@ def _check_alike(first: FinishedRun, other: FinishedRun) -> None:
             raise ArtifactError(
                 f"{other.short_name} and {first.short_name} differ in {what}: {theirs} against "
                 f"{mine}",
-                hint="Only runs of one label set and one kind of image can be averaged",
+                hint="Only runs with the same classes and the same kind of images can be averaged",
             )
 
 

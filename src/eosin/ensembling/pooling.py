@@ -25,7 +25,7 @@ from eosin.inference.engine import Rescale, architecture_of
 #: Difference of a probability above which a model that resizes twice causes a warning.
 NOTABLE_GAP = 0.01
 #: Source of the temperature of a mean.
-OWN_TEMPERATURES = "each member's own validation part, inside the mean"
+OWN_TEMPERATURES = "each member's own validation subset, before averaging"
 #: Real images on which a model is compared with its members.
 COMPARED_IMAGES = 64
 
@@ -39,7 +39,7 @@ def write_mean(
     """Write weights and network of a model folder whose probabilities are the mean of others'.
 
     Args:
-        folder: Output folder; it holds no model until ``model.json`` is written.
+        folder: Output folder; it contains no model until ``model.json`` is written.
         places: Model folders of the members.
         draft: Contents of ``model.json`` that do not follow from the members.
         images: The same real images as read with a preprocessing.

@@ -188,7 +188,7 @@ def find_drift(model: ModelFolder, bank: ImageBank, evaluated: Evaluated) -> Dri
     if not model.profile.exists():
         return Drift(
             verdict="unknown",
-            reason="the model carries no profile of its training images; one trained anew has it",
+            reason="the model has no reference profile of its training images; retraining adds it",
         )
     training = read_document(model.profile, Profile)
     drift = compare_profiles(training, measure_profile(bank, evaluated.samples, evaluated))

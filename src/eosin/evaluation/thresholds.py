@@ -53,7 +53,9 @@ def tune_threshold(
     target, is_positive = section.target_recall, samples.targets == positive
     value = choose_threshold(probabilities[:, positive], is_positive, target)
     if value is None:
-        reason = f"no image of {samples.positive!r} in {source}: the likelier class decides"
+        reason = (
+            f"no image of {samples.positive!r} in {source}: the more probable class is predicted"
+        )
         return Threshold(value=None, source=source, target_recall=None, reason=reason)
     predictions = Predictions(
         probabilities=probabilities,
@@ -73,7 +75,7 @@ def tune_threshold(
     missed = None
     if bound != section.recall_bound:
         why = recall.reason if recall.low is None else f"no interval reaches {target:g}"
-        missed = f"chosen by the recall itself: {why}"
+        missed = f"chosen by the point estimate of recall: {why}"
     return Threshold(
         value=value,
         source=source,

@@ -39,8 +39,10 @@ _SMALL_PX, _LARGE_PX = 96, 128
 #: Blocks of Lite0 that encode texture; later ones encode ImageNet's classes.
 _BLOCKS = 5
 _BATCH = 16
-_FEATURES_ALONE = "Near-duplicates were not looked for: the images' features alone are known."
-_TURNED = "Images of the same tissue turned by any angle, enlarged or shifted were not looked for"
+_FEATURES_ALONE = (
+    "Near-duplicates were not searched for: only features of the images are available."
+)
+_TURNED = "The same tissue rotated by any angle, enlarged or shifted was not searched for"
 #: Packages that may be absent: module and display name.
 _PARTS = {
     "torch": "PyTorch",
@@ -116,8 +118,8 @@ def _make_image_index(search: _Search, read: Callable[[IntArray], Pixels]) -> Im
         _LOG.info(
             f"{_TURNED}: {lack}" if lack else f"Comparing {len(cells)} images by their features"
         )
-    estimate = "Looking for copies of {total} images"
-    with progress_bar("Looking for copies", estimate=estimate) as advance:
+    estimate = "Searching for copies of {total} images"
+    with progress_bar("Searching for copies", estimate=estimate) as advance:
         for start in range(0, len(cells), _BATCH):
             some = np.arange(start, min(start + _BATCH, len(cells)))
             for row, image in zip(some, read(some), strict=True):
@@ -156,7 +158,8 @@ def find_lack() -> str:
 
 
 def _format_reach(lack: str) -> tuple[str, ...]:
-    hint = lack or "eosin data audit MANIFEST.csv, or training with --set data.audit=full, does"
+    find = "use eosin data audit MANIFEST.csv, or train with --set data.audit=full"
+    hint = lack or find
     return (f"{_TURNED}: {hint}.",)
 
 

@@ -60,7 +60,7 @@ def _check_fluorescence_keys(recipe: Recipe) -> None:
     for key in ("channels", "channel_names", "window"):
         if getattr(recipe.data, key) != type(recipe.data).model_fields[key].default:
             raise RecipeError(
-                f"'data.{key}' belongs to fluorescence, but these images are brightfield",
+                f"'data.{key}' is for fluorescence images, but these images are brightfield",
                 hint='Leave it out, or set data.modality = "fluorescence"',
             )
 

@@ -67,7 +67,7 @@ def fit_folds(
         site = fold.report.parts["test"].site
         label = f"fold {count} of {len(division.folds)}{f' (site {site})' if site else ''}: "
         if place.metrics.exists():
-            _LOG.info(f"{label}done before")
+            _LOG.info(f"{label}already done")
             experiment.watch.add(Stopwatch(read_document(place.environment, Environment).seconds))
             if not place.report.exists():
                 write_report(place.root)
@@ -133,7 +133,7 @@ def _write_ensemble(
                 **model.arguments,
             },
             "threshold": mean_threshold(
-                infos, "the folds' thresholds, each chosen on its inner validation part"
+                infos, "the folds' thresholds, each tuned on its inner validation subset"
             ),
             "abstention": abstention,
         }
@@ -149,13 +149,13 @@ def _write_ensemble(
 def _pool(experiment: Experiment, division: Division, run: RunFolder) -> dict[str, SplitMetrics]:
     _LOG.info("Pooling the held-out predictions")
     recipe, test, treated = experiment.recipe, division.beside_folds, list[Treated]()
-    with experiment.watch.stage("judge"):
+    with experiment.watch.stage("evaluate"):
         evaluated, tables = evaluate_folds(experiment, division, run)
         known = evaluated[OUT_OF_FOLD]
         rule = calibrate_abstention(known.samples, known.probabilities, recipe.evaluate)
     with experiment.watch.stage("export"):
         experiment, info = _write_ensemble(experiment, division, run, rule)
-    with experiment.watch.stage("judge"):
+    with experiment.watch.stage("evaluate"):
         if test is not None:
             # All is chosen by now; the ensemble belongs to no repeat and no fold.
             test = replace(test, frame=test.frame.assign(repeat="", fold=""))

@@ -51,7 +51,7 @@ def _hash_rows(samples: Samples, table: FeatureTable, rows: dict[str, int]) -> F
     hash_file = cache(_hash_file)
     cells = samples.image_cells
     hashes = {}
-    with progress_bar("Looking at files") as advance:
+    with progress_bar("Checking files") as advance:
         for done, cell in enumerate(cells, start=1):
             if cell in rows:
                 # With the path: equal features (e.g. a few counts) do not make equal images.
@@ -81,7 +81,7 @@ def note_absent(hashes: FileHashes) -> tuple[Finding, ...]:
     if not absent:
         return ()
     message = (
-        f"only features are there of {absent} of {len(known)} images: "
-        "copies were not looked for among them"
+        f"only features, no files, are available for {absent} of {len(known)} images: "
+        "copies were not searched for among them"
     )
     return (Finding(kind="identical_bytes", severity="note", message=message, pairs=[]),)

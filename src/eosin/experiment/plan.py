@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from eosin.artifacts.manifest import relocated
 from eosin.artifacts.run import SplitReport
-from eosin.core.text import mebibytes
+from eosin.core.text import mebibytes, quantity
 from eosin.core.types import Samples
 from eosin.experiment.environment import default_output
 from eosin.experiment.run import fit_inputs, fit_reading
@@ -95,19 +95,19 @@ class Plan:
             f"classes    {self._classes()}",
             f"patients   {self._patients()}",
             f"split      {self.split.protocol}: {parts}",
-            f"model      {self.params:,} params, {self.macs / 1e6:,.1f} M MACs an image",
+            f"model      {self.params:,} params, {self.macs / 1e6:,.1f} M MACs per image",
             f"device     {self.device}",
             *(
                 f"stage      {name}: {stage.n_images} images, {stage._training()}, "
                 f"about {_duration(stage.seconds)}"
                 for name, stage in self.stages
             ),
-            f"training   {self.trainings} × {self._training()}",
-            f"time       about {_duration(self._sum('seconds'))} at most, by a probe of a few "
-            "steps on this machine as busy as it is now; evaluating and the report come on top",
+            f"training   {quantity(self.trainings, 'network')}, each {self._training()}",
+            f"time       about {_duration(self._sum('seconds'))} at most, measured on a few steps "
+            "at the current load of this machine; evaluation and report not included",
             f"memory     {self._memory()}",
-            f"disk       about {mebibytes(self._sum('run_bytes'))} for the run and "
-            f"{mebibytes(self.checkpoint_bytes)} more while it trains, "
+            f"disk       about {mebibytes(self._sum('run_bytes'))} for the run, "
+            f"{mebibytes(self.checkpoint_bytes)} more during training, "
             f"{mebibytes(self._sum('cache_bytes'))} for decoded images in the cache",
         ]
 
@@ -132,18 +132,18 @@ class Plan:
 
     def _training(self) -> str:
         if self.is_head_only:
-            return "the head alone, on features that are computed once"
+            return "its head only, on features that are computed once"
         steps = f"{self.steps // self.trainings:,}"
-        return f"at most {steps} steps of {self.probe.step_s * 1000:,.0f} ms"
+        return f"up to {steps} steps, {self.probe.step_s * 1000:,.0f} ms per step"
 
     def _memory(self) -> str:
         peak = self.probe.peak_bytes
         if peak is None:
-            return "not told by this system"
+            return "not reported by this system"
         if self.probe.on_accelerator:
-            return f"about {mebibytes(peak)} of the accelerator's (the probe's peak)"
+            return f"about {mebibytes(peak)} on the accelerator (peak of the measured steps)"
         total = mebibytes(peak + self.kept_bytes + _AFTERWARDS_BYTES)
-        return f"about {total} (the probe's peak, and what export and report load)"
+        return f"about {total} (peak of the measured steps, plus export and report)"
 
 
 def _duration(seconds: float) -> str:

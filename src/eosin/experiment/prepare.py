@@ -160,8 +160,8 @@ def resolve_manifest(path: str) -> Path:
     place = expand_path(path)
     if is_pipe(place):
         raise RecipeError(
-            f"{path} is a pipe, which can be read once; a run reads its table again to be resumed",
-            hint="Write the table into a file and name that",
+            f"{path} is a pipe, which can be read only once, but resuming a run reads it again",
+            hint="Write the table into a file and name the file",
         )
     return place.resolve()
 

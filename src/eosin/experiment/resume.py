@@ -39,14 +39,14 @@ def find_run(folder: Path) -> RunFolder:
     run = RunFolder(folder)
     if not run.recipe.exists():
         raise ArtifactError(
-            f"{folder} is no run folder: it has no {run.recipe.name}",
-            hint="Name the folder that `eosin train` made",
+            f"{folder} is not a run folder: it has no {run.recipe.name}",
+            hint="Name a folder created by `eosin train`",
         )
     whole = RunFolder(folder.resolve().parent.parent)
     if folder.resolve().parent == whole.folds and whole.recipe.exists():
         raise ArtifactError(
             f"{folder} is a fold of the run {whole.root}",
-            hint=f"Go on with: {whole.resume_command}",
+            hint=f"To resume: {whole.resume_command}",
         )
     with hinting():
         read_run_recipe(run)
@@ -93,8 +93,8 @@ def check_same_recipe(run: RunFolder, recipe: Recipe) -> None:
     changed = _first_difference(before, after)
     if changed is not None:
         raise RecipeError(
-            f"{run.root} was started with another recipe: {changed}",
-            hint=f"Resume it as it was: {run.resume_command} or start a new run with -o",
+            f"{run.root} was started with a different recipe: {changed}",
+            hint=f"Resume it unchanged: {run.resume_command} or start a new run with -o",
         )
 
 
@@ -134,12 +134,12 @@ def check_same_data(run: RunFolder, prepared: Prepared) -> None:
     # are noted, the notes decide.
     if not changes and (_is_noted_in_full(run) or _has_fingerprint(run, prepared.fingerprint)):
         return
-    what = changes[0] if changes else "images, labels or groups are others"
+    what = changes[0] if changes else "images, labels or groups differ"
     more = f" (and {len(changes) - 1} more changes)" if len(changes) > 2 else ""
     more = " (and 1 more change)" if len(changes) == 2 else more
     raise ArtifactError(
         f"the data have changed since {run.root} was started: {what}{more}",
-        hint="Put them back, or start a new run",
+        hint="Restore them, or start a new run",
     )
 
 
@@ -176,11 +176,11 @@ def _changes(run: RunFolder, prepared: Prepared) -> list[str]:
         return []
     names = [str(name) for name in was_table if name != "path"]
     before, after = _by_path(was_table), _by_path(now_table)
-    found = [f"{path} is gone, or cannot be read any more" for path in before.keys() - after.keys()]
+    found = [f"{path} is missing or can no longer be read" for path in before.keys() - after.keys()]
     found += [f"{path} is new" for path in after.keys() - before.keys()]
     for path in before.keys() & after.keys():
         if len(before[path]) != len(after[path]):
-            found.append(f"{path} was listed {len(before[path])} times, is {len(after[path])}")
+            found.append(f"{path} is listed {len(after[path])} times, was {len(before[path])}")
         for was, now in zip(before[path], after[path], strict=False):
             found += _differences(path, names, was, now)
     # Order and augmentation depend on an image's row in the table.
@@ -237,7 +237,7 @@ def _differences(
     path: str, names: list[str], was: tuple[str, ...], now: tuple[str, ...]
 ) -> list[str]:
     return [
-        f"the content of {path} is another"
+        f"the content of {path} has changed"
         if name == "content"
         else f"the {name} of {path} was {a!r}, is {b!r}"
         for name, a, b in zip(names, was, now, strict=True)

@@ -67,7 +67,7 @@ def fit_split(
         draft = experiment.backend.write(
             network, ModelFolder(run.model), origin, experiment.bank.of(val)
         )
-    with watch.stage("judge"):
+    with watch.stage("evaluate"):
         info, evaluated, logits = _evaluate_parts(
             experiment, run, draft, {"val": val, "test": test}
         )
@@ -132,7 +132,7 @@ def fit_inputs(experiment: Experiment, samples: Samples) -> FitInputs:
 
 def _count(inputs: FitInputs) -> str:
     n_images, n_shown = len(inputs.once), len(inputs.train)
-    return f"{n_images} images" + (f" shown as {n_shown}" if n_shown != n_images else "")
+    return f"{n_images} images" + (f" ({n_shown} with copies)" if n_shown != n_images else "")
 
 
 def _tuning(experiment: Experiment) -> Tuning:
@@ -176,7 +176,7 @@ def _evaluate_parts(
     classifier = Classifier(run.model, info=draft)
     logits = {name: classifier.logits(experiment.bank.of(part)) for name, part in parts.items()}
     val = parts["val"]
-    temperature, fitted_on = 1.0, "nothing: the recipe wants none"
+    temperature, fitted_on = 1.0, "nothing: disabled in the recipe"
     if evaluate.temperature:
         n_groups = len(set(val.groups))
         temperature, fitted_on = fit_temperature(logits["val"], val.targets, n_groups), "val"

@@ -104,7 +104,7 @@ def stop_at_leak(recipe: Recipe, audit: AuditReport, allow_leak: bool) -> None:
             hint=f"{_suggest(recipe.data, first)}, or pass --allow-leak",
         )
     if audit.leaks:
-        _LOG.info(f"Audit: this split leaks, its result will flatter: {first.message}")
+        _LOG.info(f"Audit: this split leaks, so the results are over-optimistic: {first.message}")
     else:
         _LOG.info(f"Audit: {nothing}, but names differ only in spelling: {first.message}")
 
@@ -128,11 +128,11 @@ def _suggest(data: DataSection, finding: Finding) -> str:
         is_one_group = finding.kind == "same_group" and not any(pair.how for pair in finding.pairs)
         if not is_one_group and not data.repair:
             ways[0] = (
-                "draw the split by group and join what belongs together "
+                "draw the split by group and merge what belongs together "
                 "(--set data.split.protocol=grouped --set data.repair=true)"
             )
     elif not data.repair:
-        ways.append("join what belongs together (--set data.repair=true)")
+        ways.append("merge what belongs together (--set data.repair=true)")
     if finding.kind == "alike_names":
         columns = (data.path, data.label, data.patient, data.group)
         if data.manifest is not None and columns == ("path", "label", "patient", "group"):

@@ -61,7 +61,7 @@ def fit_reference(
             normaliser.fit_many(each(store, np.array(chosen, dtype=np.int64)), units)
         except DataError as error:
             raise DataError(
-                f"no stain reference can be fitted on the training part: {error.message}",
+                f"no stain reference can be fitted on the training subset: {error.message}",
                 hint="Name an image as stain.reference, or leave stain.method out",
             ) from error
         shown["fitted_on"] = FITTED_ON

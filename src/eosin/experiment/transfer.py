@@ -152,9 +152,9 @@ def _run_stage(place: RunFolder, stage: Stage, start: Start, *, allow_leak: bool
         clean_partial(place.root)
     fingerprint = fingerprint_stage(recipe, stage.prepared, stage.division, start.stain)
     if place.metrics.exists():
-        _LOG.info(f"{label}done before")
+        _LOG.info(f"{label}already done")
     elif not place.root.exists() and take_stage(fingerprint, place, recipe):
-        _LOG.info(f"{label}an equal one was trained before: taken over from the cache")
+        _LOG.info(f"{label}reused from the cache: the same stage was trained before")
         record_data(place, stage.prepared)
     else:
         stop_at_leak(recipe, stage.division.audit, allow_leak)

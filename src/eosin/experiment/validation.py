@@ -1,4 +1,4 @@
-"""Validation of a recipe before any data is read: names, and keys that exclude each other."""
+"""Validation of a recipe before any data is read: names, and keys that cannot be combined."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def check_names(recipe: Recipe) -> None:
     if recipe.model.table is not None:
         check_embedding(recipe, expand_path(recipe.model.table))
         if recipe.data.fuse:
-            raise RecipeError(f"'data.fuse' is for images, but {recipe.model.name} sees features")
+            raise RecipeError(f"'data.fuse' is for images, but {recipe.model.name} takes features")
     backend = find_backend(recipe.model)
     spec = backend.find_spec(recipe.model.name)
     check_arguments(spec, recipe.model.input_px or spec.input_px, recipe.model.arguments)
@@ -79,7 +79,7 @@ def check_embedding(recipe: Recipe, table: Path) -> None:
 
 def _refuse(key: str, table: Path) -> None:
     raise RecipeError(
-        f"'{key}' is for networks that see images, but the model is a head on the features of "
+        f"'{key}' is for networks that take images, but the model is a head on the features of "
         f"{table.name}",
         hint="Leave it out",
     )
@@ -125,16 +125,15 @@ def check_modality(recipe: Recipe, modality: str) -> None:
     """Refuse settings of another modality: ``RecipeError`` with the key."""
     if recipe.stain.is_on and modality != "brightfield":
         raise RecipeError(
-            f"'stain.method': {recipe.stain.method!r} tells dyes apart that absorb light, but "
+            f"'stain.method': {recipe.stain.method!r} separates dyes that absorb light, but "
             f"these images are {modality}",
-            hint="Leave it out: each channel's counts are windowed instead",
+            hint="Leave it out: data.window scales fluorescence channels",
         )
     name = recipe.augment.policy
     wanted = POLICIES.get(name).modality
     if wanted not in {None, modality}:
         raise RecipeError(
-            f"'augment.policy': {name!r} changes colours as they differ in {wanted} images, but "
-            f"these are {modality}",
+            f"'augment.policy': {name!r} is for {wanted} images, but these are {modality}",
             hint='Use "default" for brightfield, "fluorescence" for fluorescence',
         )
 
@@ -142,7 +141,7 @@ def check_modality(recipe: Recipe, modality: str) -> None:
 def check_standardising(recipe: Recipe) -> None:
     """Refuse, with ``RecipeError``, to standardise features that change while training."""
     if recipe.transfer.standardise and not _is_still(recipe):
-        raise RecipeError("'transfer.standardise' needs features that stay the same", hint=_STILL)
+        raise RecipeError("'transfer.standardise' needs a frozen backbone", hint=_STILL)
 
 
 def check_balance(recipe: Recipe) -> None:
@@ -160,7 +159,7 @@ def check_balance(recipe: Recipe) -> None:
         check_balance(recipe.model_copy(update=one))
     if recipe.train.balance == "smote" and not _is_still(recipe):
         raise RecipeError(
-            "'train.balance' is \"smote\", which needs features that stay the same", hint=_STILL
+            "'train.balance' is \"smote\", which needs a frozen backbone", hint=_STILL
         )
     name, copies = recipe.augment.policy, recipe.augment.copies
     if copies is not None and POLICIES.get(name).changes_nothing:
@@ -181,7 +180,7 @@ def check_balance(recipe: Recipe) -> None:
         raise RecipeError(
             "'augment.copies_before_split' puts copies of one image on both sides of the split, "
             "which a strict split does not allow",
-            hint="Leave it out, or divide by image, as published: --set data.split.by=image",
+            hint="Leave it out, or split by image, as published: --set data.split.by=image",
         )
     own = POLICIES.get(name).fixed_copies
     if copies is not None and own not in {0, copies}:

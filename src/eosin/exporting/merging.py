@@ -85,7 +85,7 @@ def _check_opsets(models: Sequence[onnx.ModelProto]) -> None:
     found = {tuple(sorted((o.domain, o.version) for o in m.opset_import)) for m in models}
     if len(found) != 1:
         raise TrainingError(
-            "the members' ONNX files are of several operator sets: "
+            "the members' ONNX files use different operator sets: "
             + ", ".join(sorted(str(dict(opsets)[""]) for opsets in found)),
             hint="Train all of them with one version of PyTorch",
         )

@@ -106,7 +106,7 @@ _opened = OpenedFiles()
 def count_items(path: Path) -> int:
     """Count the images of an HDF5 or idx file, which is not kept open.
 
-    Raises ImageError if it is absent, damaged, or holds no images.
+    Raises ImageError if it is absent, damaged, or contains no images.
     """
     with _opened.lock:
         held = path in _opened
@@ -124,7 +124,7 @@ def read_item(path: Path, index: int) -> Pixels:
     """Read the image ``index``, from 0, of an HDF5 or idx file.
 
     Returns uint8 or uint16, shape (H, W) or (H, W, C); a copy, contiguous. Raises ImageError if the
-    file is absent, damaged or holds no images, or not so many.
+    file is absent, damaged or contains no images, or not so many.
     """
     try:
         with _opened.lock:
@@ -169,7 +169,7 @@ def _is_hdf5(path: Path) -> bool:
 def _check_known(path: Path) -> None:
     if not is_container(path):
         raise ImageError(
-            f"{path} is no file of many images",
+            f"{path} is not a file of many images",
             hint=f"Names of such files end in {', '.join(sorted(CONTAINER_SUFFIXES))}",
         )
     try:
@@ -190,7 +190,7 @@ def _explain(path: Path, error: OSError | ValueError) -> ImageError:
     if isinstance(error, FileNotFoundError):
         return ImageError(f"{path} does not exist")
     # Otherwise a NUL, or a surrogate that stands for no byte.
-    reason = error.strerror if isinstance(error, OSError) else "no file can have this name"
+    reason = error.strerror if isinstance(error, OSError) else "it is not a valid file name"
     return ImageError(f"{path} cannot be read: {reason}")
 
 

@@ -280,7 +280,7 @@ def _check(path: Path, image: PillowImage.Image) -> None:
     # Pillow opens such a file as grey and returns its first channel without a warning.
     if tags.get(_PHOTOMETRIC) == _BLACK_IS_ZERO and samples > 1 and image.mode not in {"LA", "PA"}:
         raise ImageError(
-            f"{path} has {samples} channels that are no colours; a brightfield image is needed"
+            f"{path} has {samples} non-RGB channels; an RGB brightfield image is needed"
         )
 
 

@@ -141,7 +141,7 @@ def read_hdf5_labels(path: Path) -> npt.NDArray[np.int64]:
     with _open(path) as file, _explained(path, ": the labels are damaged"):
         data = _choose(path, file, _LABEL_KEY, _is_labels, "labels")
         if not _is_labels(data):
-            raise ImageError(f"{path}: {_format(data)} does not hold one whole number an image")
+            raise ImageError(f"{path}: {_format(data)} does not hold one whole number per image")
         _check_labels(path, data)
         return np.asarray(data[()], dtype=np.int64).reshape(-1)
 
@@ -197,7 +197,7 @@ def _choose(path: Path, file: h5py.File, key: str, fits: Any, what: str) -> h5py
     keys = ", ".join(_format(data) for data in found[:_MOST_LISTED]) or "none"
     keys += f", and {len(found) - _MOST_LISTED} more" if len(found) > _MOST_LISTED else ""
     if not fitting:
-        raise ImageError(f"{path} holds no {what} (arrays: {keys})")
+        raise ImageError(f"{path} contains no {what} (arrays: {keys})")
     raise ImageError(
         f"{path} has no array {key!r}, and {len(fitting)} others could hold the {what} "
         f"(arrays: {keys})"
@@ -250,7 +250,7 @@ def _check_images(path: Path, data: h5py.Dataset) -> None:
     if data.dtype.type not in {np.uint8, np.uint16}:
         raise ImageError(f"{path}: {_format(data)} must be uint8 or uint16 to be read as images")
     if data.shape[0] == 0:
-        raise ImageError(f"{path}: {_format(data)} holds no images")
+        raise ImageError(f"{path}: {_format(data)} contains no images")
     if data.ndim == 4 and data.shape[1] in {1, 3} and min(data.shape[2:]) > _MOST_COLOURS:
         raise ImageError(
             f"{path}: {_format(data)} has its channels first; images are read as "
@@ -300,7 +300,7 @@ def _check_filters(path: Path, data: h5py.Dataset) -> None:
             raise ImageError(
                 f"{path}: {_format(data)} is packed with the filter {code} ({label!r}), which is "
                 "not there",
-                hint="Pack it anew with gzip",
+                hint="Compress it with gzip instead",
             )
 
 

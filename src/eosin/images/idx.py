@@ -54,7 +54,7 @@ class IdxImages:
     """Images of an idx file, (N, H, W) or (N, H, W, C) of uint8.
 
     A gzipped file is inflated once and kept; of a plain one, each image is read from the file.
-    Raises ImageError if it cannot be read, or holds no images.
+    Raises ImageError if it cannot be read, or contains no images.
     """
 
     def __init__(self, path: Path) -> None:
@@ -99,7 +99,9 @@ def read_idx_labels(path: Path) -> npt.NDArray[np.int64]:
     header, body = _load(path, whole=True)
     if len(header.shape) != 1 or header.dtype.kind not in "iu":
         shown = " × ".join(map(str, header.shape))
-        raise ImageError(f"{path} holds {shown} numbers ({header.dtype.name}), not one label a row")
+        raise ImageError(
+            f"{path} holds {shown} numbers ({header.dtype.name}), not one label per row"
+        )
     return np.frombuffer(body or b"", dtype=header.dtype).astype(np.int64)
 
 
@@ -174,7 +176,7 @@ def _read_header(path: Path, file: BinaryIO) -> Header:
     if len(magic) < 4:
         raise ImageError(f"{path} is truncated: it has no whole header")
     if magic[:2] != b"\0\0" or magic[2] not in _KINDS:
-        raise ImageError(f"{path} is no idx file: it starts with the bytes {magic.hex(' ')}")
+        raise ImageError(f"{path} is not an idx file: it starts with the bytes {magic.hex(' ')}")
     if not 1 <= magic[3] <= _MAX_DIMENSIONS:
         raise ImageError(f"{path} has {magic[3]} dimensions; 1 to {_MAX_DIMENSIONS} are read")
     sizes = file.read(4 * magic[3])

@@ -71,7 +71,7 @@ class Limits:
             raise ImageError(f"{path} has no pixels")
         if max(width, height) > _LONGEST_SIDE:
             raise ImageError(
-                f"{path} has {width} × {height} pixels; at most {_LONGEST_SIDE} a side are read"
+                f"{path} has {width} × {height} pixels; at most {_LONGEST_SIDE} per side are read"
             )
         if width * height > self.max_pixels:
             raise ImageError(

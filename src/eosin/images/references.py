@@ -57,7 +57,7 @@ def without(samples: Samples, skipped: Skipped) -> Samples:
         absent = all(reason.endswith(_ABSENT) for _, reason in skipped)
         raise DataError(
             f"no image can be read ({len(samples)} tried): {skipped[0][1]}",
-            hint=f"Paths start from {samples.root}: are the images there?" if absent else None,
+            hint=f"Paths are relative to {samples.root}: are the images there?" if absent else None,
         )
     return samples.where(keep)
 
@@ -107,7 +107,7 @@ def _nothing_found(given: list[Path], found: ImageList) -> DataError:
     reasons += filter(None, [describe_left_out(found.left_out)])
     return DataError(
         ". ".join([f"no image file was found in {where}", *reasons]),
-        hint=f"Files ending in {', '.join(sorted(IMAGE_SUFFIXES))} are looked for",
+        hint=f"Files ending in {', '.join(sorted(IMAGE_SUFFIXES))} are read",
     )
 
 
@@ -122,7 +122,7 @@ def _expand(path: Path, found: ImageList) -> None:
         count = 1  # listed with its reason when it is read
     if count > _MOST_LISTED:
         reason = f"{path} holds {count:,} images; at most {_MOST_LISTED:,} of a file are listed"
-        found.skipped.append((str(path), f"{reason}: name those that are meant in a table"))
+        found.skipped.append((str(path), f"{reason}: list the ones you need in a table"))
     else:
         found.cells.extend(str(ImageReference(str(path), str(i))) for i in range(count))
 
@@ -184,7 +184,7 @@ def describe_left_out(left_out: Mapping[str, int]) -> str:
     """Return one line on the files that a walk left out; empty if there are none.
 
     Example:
-        ``Left out: 3 hidden files, 1 hidden folder; other file types: 2 .heic, 1 .svs``
+        ``Ignored: 3 hidden files, 1 hidden folder; other file types: 2 .heic, 1 .svs``
     """
     reasons = [quantity(left_out[key], key, _PLURALS[key]) for key in _PLURALS if left_out.get(key)]
     endings = Counter({key: n for key, n in left_out.items() if key not in _PLURALS})
@@ -195,7 +195,7 @@ def describe_left_out(left_out: Mapping[str, int]) -> str:
     parts = [", ".join(reasons)] if reasons else []
     if types:
         parts.append(f"other file types: {', '.join(types)}")
-    return f"Left out: {'; '.join(parts)}" if parts else ""
+    return f"Ignored: {'; '.join(parts)}" if parts else ""
 
 
 def _is_hidden(name: str) -> bool:

@@ -120,7 +120,7 @@ def check_units(samples: Samples, unit: str) -> None:
     """Raise ManifestError if a manifest has no units: no such column, or an empty one."""
     if unit != "tile" and not any(samples.frame.get(unit, ())):
         raise ManifestError(
-            f"stain is normalised by {unit}, but {samples.name} tells the {unit} of no image",
+            f"stain is normalised by {unit}, but {samples.name} has no {unit} for any image",
             hint=f'Add a column {unit!r}; a recipe\'s stain.unit may also be "tile"',
         )
 
@@ -134,7 +134,7 @@ def check_uncut(samples: Samples, unit: str) -> None:
     for name, splits in parts[parts.map(len) > 1].items():
         raise RecipeError(
             f"'stain.unit': {unit} {name} has images in {' and '.join(sorted(splits))}, and its "
-            "stain would be told by all of them",
+            "stain would be fitted across them",
             hint="Split by group, or normalise by tile",
         )
 

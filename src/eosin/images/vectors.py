@@ -76,12 +76,12 @@ def read_features(
 
     ``columns`` are the wanted features, in this order, by default all but the columns of a manifest
     and those of ``apart``. Raises DataError if it is absent or unreadable, lacks a column, holds a
-    value that is no finite number, or has two different rows for one path.
+    value that is not a finite number, or has two different rows for one path.
     """
     path = Path(path)
     if path.suffix not in SUFFIXES:
         raise DataError(
-            f"{path} is no table of features: it must end in {', '.join(SUFFIXES)}",
+            f"{path} is not a table of features: it must end in {', '.join(SUFFIXES)}",
             hint="docs/transfer.md shows how to write one",
         )
     try:
@@ -109,7 +109,7 @@ _Read = tuple[tuple[str, ...], list[str], FloatArray]
 def _read_arrays(path: Path, wanted: Sequence[str] | None) -> _Read:
     arrays = read_npz(path)
     if not {"path", "features"} <= set(arrays):
-        raise ValueError(f"arrays 'path' and 'features' are wanted, got {sorted(arrays)}")
+        raise ValueError(f"arrays 'path' and 'features' are expected, got {sorted(arrays)}")
     cells, values = arrays["path"], arrays["features"]
     if values.ndim != 2 or values.dtype.kind not in "fiu" or cells.shape != values.shape[:1]:
         raise ValueError(
@@ -118,7 +118,7 @@ def _read_arrays(path: Path, wanted: Sequence[str] | None) -> _Read:
         )
     columns = tuple(str(place) for place in range(values.shape[1]))
     if wanted is not None and tuple(wanted) != columns:
-        raise ValueError(f"{_count(wanted)} are wanted, it has {_count(columns)}")
+        raise ValueError(f"{_count(wanted)} are expected, it has {_count(columns)}")
     with np.errstate(over="ignore"):  # too large values raise an error with their row
         return columns, [str(cell) for cell in cells], values.astype(np.float32, copy=False)
 
@@ -227,7 +227,7 @@ def _check_finite(
         if len(odd):
             row, column = odd[0]
             raise DataError(
-                f"{path}: {columns[column]!r} of {cells[start + row]!r} is no finite number",
+                f"{path}: {columns[column]!r} of {cells[start + row]!r} is not a finite number",
                 hint="Leave the row out, or compute it again",
             )
 

@@ -35,7 +35,7 @@ class Classifier:
         info: Replaces the folder's ``model.json``, for a model that is not calibrated yet.
 
     Raises:
-        ArtifactError: The folder is no model folder, a file in it differs from ``model.json``'s
+        ArtifactError: The folder is not a model folder, a file in it differs from ``model.json``'s
             checksum, or its network does not load or has another shape.
     """
 
@@ -45,7 +45,7 @@ class Classifier:
         paths = ModelFolder(Path(folder))
         if info is None and not paths.info.exists():
             raise ArtifactError(
-                f"{folder} is no model folder: it has no {paths.info.name}",
+                f"{folder} is not a model folder: it has no {paths.info.name}",
                 hint="Name RUN/model, or train a model: eosin train RECIPE",
             )
         if info is None:
@@ -93,7 +93,7 @@ class Classifier:
             raise ArtifactError(
                 f"the network of {self._folder} gives no finite numbers for {n_odd} of "
                 f"{len(logits)} images: it, or its preprocessing, is damaged",
-                hint="Copy the whole model folder again from where it was made",
+                hint="Copy the whole model folder again from its original",
             )
 
     def probabilities(self, logits: FloatArray) -> FloatArray:

@@ -67,7 +67,7 @@ def _check_finite(arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
         if values.dtype.kind not in "fi":
             raise ArtifactError(f"{name!r} holds {values.dtype}, not numbers")
         if (np.isnan(values) if is_bound else ~np.isfinite(values)).any():
-            raise ArtifactError(f"{name!r} holds what is no finite number")
+            raise ArtifactError(f"{name!r} contains a number that is not finite")
 
 
 def _build(arrays: Mapping[str, npt.NDArray[np.generic]], info: ModelInfo) -> Network:
@@ -100,7 +100,7 @@ def _join_members(arrays: Mapping[str, npt.NDArray[np.generic]], info: ModelInfo
     """Return the logarithm of the mean probability, as the ONNX file of an ensemble does."""
     temperatures = arrays["temperatures"].ravel().tolist()
     if not temperatures or min(temperatures) <= 0:
-        raise ArtifactError("its temperatures are not above 0, one a member")
+        raise ArtifactError("its temperatures are not above 0, one per member")
     count = info.arguments.get("members")
     if count != (len(count) if isinstance(count, list) else len(temperatures)):
         raise ArtifactError(f"it has {len(temperatures)} members, its arguments say {count!r}")

@@ -57,11 +57,11 @@ def check_graph(path: Path) -> None:
             try:
                 found = _Walk(data).find_odd()
             except (IndexError, ValueError) as error:
-                shown = f"{path} does not load in ONNX Runtime: it is no ONNX file ({error})"
+                shown = f"{path} does not load in ONNX Runtime: it is not an ONNX file ({error})"
                 raise ArtifactError(shown) from None
     if found:
         raise ArtifactError(
-            f"{path} holds {found}, which no network of Eosin's has",
+            f"{path} holds {found}, which Eosin never writes",
             hint="Use the model that Eosin saved",
         )
 

@@ -28,7 +28,7 @@ _LOG = logging.getLogger(__name__)
 
 #: Log level above that of errors, which are raised as well.
 _FATAL = 4
-_COPY_AGAIN = "Copy the whole model folder again from where it was made"
+_COPY_AGAIN = "Copy the whole model folder again from its original"
 #: Its messages if memory is short.
 _NO_MEMORY = re.compile("allocate memory|bad.?alloc", re.IGNORECASE)
 #: Source position in its error messages.
@@ -96,7 +96,7 @@ class OnnxNetwork:
         if len(values) > len(expected):
             other = next(value.name for value in reversed(values) if value.name not in expected)
             raise ArtifactError(
-                f"{self._path} is no classifier of Eosin's: beside images and logits it has "
+                f"{self._path} was not written by Eosin: besides images and logits it has "
                 f"`{other[:_LONGEST]}`",
                 hint=_COPY_AGAIN,
             )

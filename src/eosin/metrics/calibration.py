@@ -156,6 +156,6 @@ def _check_shapes(targets: IntArray, table: FloatArray) -> tuple[IntArray, Float
     table = check_finite(np.asarray(table, dtype=np.float64))
     if table.ndim != 2 or len(table) != len(targets):
         raise DataError(
-            f"one row of numbers a target ({len(targets)}) is needed, got the shape {table.shape}"
+            f"one row of numbers per target ({len(targets)}) is needed, got the shape {table.shape}"
         )
     return check_classes("targets", targets, table.shape[1]), table

@@ -231,7 +231,7 @@ _MAIN_ROWS = (
         needs=(),
         # A sum of absolute values: it can be 0 where its resamples are not.
         is_logit=False,
-        remark="this metric is biased upwards: the fewer images, the larger it looks",
+        remark="this metric is biased upwards: the fewer images, the larger its value",
     ),
 )
 

@@ -73,7 +73,7 @@ def calibrate(
     codes = encode(groups)
     if not len(table) == len(targets) == len(codes) or len(class_names) != table.shape[1]:
         raise DataError(
-            f"one target and one group a row ({len(table)}) and one name a class "
+            f"one target and one group per row ({len(table)}) and one name per class "
             f"({table.shape[1]}) are needed, got {len(targets)}, {len(codes)}, {len(class_names)}"
         )
     rows = [targets == index for index in range(table.shape[1])]

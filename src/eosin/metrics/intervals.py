@@ -132,7 +132,7 @@ def estimate(
     refused = _refuse(1 - len(defined) / len(samples), rests_on)
     if refused is None and not _varies(defined):
         # No variation: errors are rare, not impossible.
-        refused = "the same in every resample: no interval from resampling"
+        refused = "identical in every resample: no bootstrap interval"
     if refused is not None:
         return Estimate(value, reason=refused)
     low, high = _interval(value, defined, name, rests_on)
@@ -158,7 +158,7 @@ def estimate_difference(
     refused = _refuse(1 - float(defined.mean()), rests_on)
     drawn = [sample[defined] for sample in samples]
     if refused is None and not _varies(drawn[0] - drawn[1]):
-        refused = "the same in every resample: no interval from resampling"
+        refused = "identical in every resample: no bootstrap interval"
     if refused is not None:
         return Estimate(value, reason=refused)
     one, other = (
@@ -234,8 +234,8 @@ def coverage_remark(name: str, rests_on: Support) -> str:
         groups += f", {count} of {who}"
     simulated = "" if row["n_groups"] == rests_on.n_groups else f" of {row['n_groups']} groups"
     return (
-        f"{groups}: nominal 95 % intervals covered {100 * row['coverage']:.0f} % "
-        f"in simulation{simulated}"
+        f"{groups}; in simulation{simulated}, such 95 % intervals contained the true value "
+        f"{100 * row['coverage']:.0f} % of the time"
     )
 
 

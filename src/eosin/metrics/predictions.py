@@ -119,7 +119,7 @@ class Predictions:
         for name in ("targets", "predicted", "groups"):
             if len(getattr(self, name)) != n_rows:
                 raise DataError(
-                    f"`{name}` must have one entry a row of probabilities ({n_rows}), "
+                    f"`{name}` must have one entry per row of probabilities ({n_rows}), "
                     f"got {len(getattr(self, name))}"
                 )
         if self.positive is not None and (n_classes != 2 or self.positive not in (0, 1)):

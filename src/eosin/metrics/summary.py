@@ -89,7 +89,7 @@ def _measure(
     """Return the metrics of the data and of its resamples; empty without rows."""
     for name in names:
         if name not in known:
-            raise UnknownNameError(f"no metric is called {name!r}", hint=close_matches(name, known))
+            raise UnknownNameError(f"unknown metric {name!r}", hint=close_matches(name, known))
     if not len(predictions) or not names:
         return {}, {}
     measure = Measurement(predictions, names, ranked)
@@ -202,7 +202,7 @@ def _gather(predictions: Predictions, patients: Sequence[Hashable]) -> Patients 
     """Return the table of patients, or the reason why there is none."""
     if len(patients) != len(predictions):
         raise DataError(
-            f"`patients` must have one entry a row ({len(predictions)}), got {len(patients)}"
+            f"`patients` must have one entry per row ({len(predictions)}), got {len(patients)}"
         )
     unknown = sum(_unknown(patient) for patient in patients)
     if unknown:

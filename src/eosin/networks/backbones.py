@@ -131,7 +131,7 @@ def build_timm(
         ) from error
     if not isinstance(vectors, torch.Tensor) or vectors.ndim != 2:
         shape = tuple(vectors.shape) if isinstance(vectors, torch.Tensor) else type(vectors)
-        raise RecipeError(f"timm:{rest} makes no vector of an image, but {shape}")
+        raise RecipeError(f"timm:{rest} does not return one vector per image, but {shape}")
     return Classifier(backbone, vectors.shape[1], num_classes, head_dropout)
 
 
@@ -198,7 +198,7 @@ def _read_folder(folder: Path, hub: str | None) -> Configuration:
             f"{path} does not exist", hint="Name a folder that was copied from timm's hub"
         ) from None
     except (OSError, *_MISFITS) as error:
-        raise ArtifactError(f"{path} is no configuration of timm's") from error
+        raise ArtifactError(f"{path} is not a configuration of timm's") from error
     models = import_companion("timm.models")
     if not models.is_model(str(architecture)):
         raise ArtifactError(f"{path} names {architecture!r}, a network that timm does not have")
@@ -226,7 +226,7 @@ def _unknown(rest: str, names: list[str]) -> UnknownNameError:
         hint = close_matches(rest.partition(".")[0], near)
     else:  # timm has more than a thousand
         hint = "timm.list_models() lists those that it has"
-    return UnknownNameError(f"timm has no model called {rest!r}", hint=hint)
+    return UnknownNameError(f"timm has no model {rest!r}", hint=hint)
 
 
 FAMILIES.add("timm", find_timm)

@@ -100,7 +100,9 @@ def find_fusion(rest: str) -> NetworkSpec:
         RecipeError: It takes no images, or is fused already.
     """
     if rest.partition(":")[0] in (FAMILY, EMBEDDING):
-        raise RecipeError(f"'model.name': {FAMILY}:NAME fuses what sees one image, got {rest!r}")
+        raise RecipeError(
+            f"'model.name': {FAMILY}:NAME fuses networks that take one image, got {rest!r}"
+        )
     spec = find_spec(rest)
     return replace(
         spec,

@@ -75,7 +75,7 @@ def find_weights(spec: NetworkSpec, source: str | Path) -> Weights:
     if spec.hub is None:
         raise RecipeError(
             f"there are no ImageNet weights for {spec.name}",
-            hint="Name a .safetensors file, or let it learn from nothing",
+            hint="Name a .safetensors file, or train from scratch",
         )
     if spec.offline_weights and is_offline():
         raise MissingPartError(
@@ -99,7 +99,7 @@ def read_file(path: Path) -> Weights:
     """Read a safetensors file; ``ArtifactError`` if it is absent, damaged or of another kind."""
     if path.suffix != ".safetensors":
         raise ArtifactError(
-            f"{path} is no .safetensors file",
+            f"{path} is not a .safetensors file",
             hint="'eosin convert' makes one of a .pth or .pt file: "
             "eosin convert FILE -o FILE.safetensors",
         )
@@ -142,7 +142,7 @@ def fetch_file(repository: str, name: str) -> Path:
         if not isinstance(cached, str):
             raise DownloadError(
                 f"{name} of {repository} is not in the hub's cache, and fetching it needs the "
-                "network, which --offline or EOSIN_OFFLINE forbids"
+                "network, which --offline or EOSIN_OFFLINE disables"
             )
         return Path(cached)
     # Errors that the hub's client does not translate are those of its transport.

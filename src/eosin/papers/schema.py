@@ -334,7 +334,7 @@ class Paper(_Entry):
             *(name for demand in self.demands for name in (demand.experiment, *demand.against)),
         }
         if unknown := sorted(used - known):
-            raise ValueError(f"no experiment is called {', '.join(unknown)}")
+            raise ValueError(f"unknown experiment {', '.join(unknown)}")
         ids = [item.id for item in self.items]
         if len(set(ids)) < len(ids) or len(known) < len(self.experiments):
             raise ValueError("an item or an experiment is named twice")

@@ -20,7 +20,8 @@ from eosin.privacy.identifiers import Identifiers
 D = TypeVar("D", bound=BaseModel)
 #: Parts of an audit's message around the list of names, which may hold a colon, too.
 _MESSAGE = re.compile(
-    r"([^\n]*? stands? (?:in both|more than once in) [^\n]*?): [^\n]* (\([^()]* images\))"
+    r"([^\n]*? (?:stands?|is|are|occurs?) (?:in both|more than once in) [^\n]*?): "
+    r"[^\n]* (\([^()]* images\))"
 )
 
 

@@ -60,7 +60,7 @@ def release(
 
     Raises:
         ArtifactError: ``run`` is no run folder.
-        OutputError: The copy cannot be written, or would still hold an identifier.
+        OutputError: The copy cannot be written, or would still contain an identifier.
     """
     _check(run, output)
     files = list_files(run)
@@ -78,7 +78,7 @@ def release(
         page = write_pages(copy).relative_to(copy)
         for name, found in find_remaining_identifiers(copy, known):
             raise OutputError(
-                f"the copy was not kept: its {name} would still hold {found!r}",
+                f"the copy was not kept: its {name} would still contain {found!r}",
                 hint="Rename what is called so (a run, a class, a column), or report this",
             )
         with explain_os_errors("write", output):
@@ -87,18 +87,18 @@ def release(
             copy.replace(output)
     if left_out:
         named = some(left_out, 3, counted=True)
-        _LOG.info(f"left out, being of no kind that can be rewritten: {named}")
+        _LOG.info(f"not copied, because these files cannot be pseudonymised: {named}")
     return output / page
 
 
 def _check(run: Path, output: Path) -> None:
     if not any(RunFolder(place).metrics.exists() for place in (run, run / STRICT)):
         raise ArtifactError(
-            f"{run} is no finished run folder: it has no {RunFolder(run).metrics.name}",
-            hint="Name a folder made by train or evaluate",
+            f"{run} is not a finished run folder: it has no {RunFolder(run).metrics.name}",
+            hint="Name a folder created by train or evaluate",
         )
     if output.resolve().is_relative_to(run.resolve()):
-        raise UsageError(f"{output} is inside of {run}", hint="Choose a folder beside it with -o")
+        raise UsageError(f"{output} is inside {run}", hint="Choose a folder beside it with -o")
     check_output(output)
 
 

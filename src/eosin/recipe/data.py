@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -68,13 +68,15 @@ class SplitSection(Section):
     def _check_shares(self) -> Self:
         total = self.train + self.val + self.test
         if self.protocol in {"grouped", "image"} and not _is_one(total):
-            raise ValueError(f"train + val + test must be 1, got {total:g}")
+            raise ValueError(f"train + val + test must add up to 1, got {total:g}")
         if self.protocol in {"grouped", "image"} and min(self.train, self.val, self.test) <= 0:
             raise ValueError("train, val and test must each be above 0")
         if self.protocol == "folds" and self.val <= 0:
-            raise ValueError("folds need an inner validation part: val must be above 0")
+            raise ValueError(
+                "cross-validation needs an inner validation subset: val must be above 0"
+            )
         if self.by == "site" and self.protocol != "folds":
-            raise ValueError('`by = "site"` belongs to the protocol "folds"')
+            raise ValueError('`by = "site"` needs the protocol "folds"')
         if self.by == "site" and self.repeats != 1:
             raise ValueError("each site is held out once: `repeats` must be 1")
         return self
@@ -155,11 +157,40 @@ def restart_split(
 _DEFAULT_SHARES = {name: float(SplitSection.model_fields[name].default) for name in SHARES}
 
 
+def shares_hint(
+    recipe: Mapping[str, Any], where: Sequence[int | str], overrides: Mapping[str, Any]
+) -> str | None:
+    """Return the overrides that make shares of a split add up to 1; ``None`` if there are none.
+
+    Args:
+        recipe: Values of the recipe, overrides included.
+        where: Keys of a section that was rejected.
+        overrides: Values that were set by override: these stay.
+    """
+    if tuple(where[-2:]) != ("data", "split"):
+        return None
+    section, given = recipe, overrides
+    for key in map(str, where):
+        section, given = section.get(key, {}), given.get(key, {})
+        if not isinstance(section, Mapping) or not isinstance(given, Mapping):
+            return None
+    shares = _DEFAULT_SHARES | _shares(section)
+    free = {name: shares[name] for name in SHARES if name not in given}
+    rest, total = 1.0 - sum(shares[name] for name in SHARES if name in given), sum(free.values())
+    if not free or rest < 0.01 or total <= 0 or _is_one(sum(shares.values())):
+        return None
+    _, *others = (round(rest * share / total, 3) for share in free.values())
+    values = [round(rest - sum(others), 6), *others]
+    path = ".".join(map(str, where))
+    settings = (f"{path}.{name}={value:g}" for name, value in zip(free, values, strict=True))
+    return f"Set the other shares, too: --set {' --set '.join(settings)}"
+
+
 def _list_dropped(where: str, protocol: str, dropped: Mapping[str, Any]) -> str:
     if not dropped:
         return ""
     listed = ", ".join(f"{key} = {json.dumps(value)}" for key, value in dropped.items())
-    return f"{where} starts anew with the protocol {protocol!r}; dropped from the recipe: {listed}"
+    return f"{where} is reset for the protocol {protocol!r}; dropped from the recipe: {listed}"
 
 
 def _used_by(protocol: str) -> set[str]:
@@ -193,7 +224,7 @@ def _default(key: str) -> Any:
 
 
 def _refusal(key: str, protocol: str) -> str:
-    return f"{key}: the protocol {protocol!r} does not use it"
+    return f"{key}: not used by the protocol {protocol!r}"
 
 
 def _way_out(unused: Collection[str], where: str) -> str:
@@ -203,6 +234,8 @@ def _way_out(unused: Collection[str], where: str) -> str:
     return f"Leave it out, or choose a protocol that uses it: --set {where}.protocol={uses}"
 
 
+#: Options of a data set under their former names.
+_RENAMED = {"pcam": {"judge": "evaluate_on"}}
 Percentile = Annotated[float, Field(ge=0.0, le=100.0)]
 Column = Annotated[str, Field(min_length=1)]
 
@@ -265,10 +298,20 @@ class DataSection(Section):
     cache: bool = True
     split: SplitSection = SplitSection()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _rename_options(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        renamed, options = _RENAMED.get(str(values.get("dataset"))), values.get("options")
+        if renamed is None or not isinstance(options, Mapping):
+            return values
+        return {**values, "options": {renamed.get(key, key): options[key] for key in options}}
+
     @model_validator(mode="after")
     def _check_percentiles(self) -> Self:
         if self.percentiles[0] >= self.percentiles[1]:
-            raise ValueError(f"`percentiles` must grow, got {list(self.percentiles)}")
+            raise ValueError(f"`percentiles` must increase, got {list(self.percentiles)}")
         usual = type(self).model_fields["percentiles"].default
         if self.window == "none" and self.percentiles != usual:
             raise ValueError('`percentiles` belong to `window = "percentile"`: leave them out')
@@ -277,7 +320,7 @@ class DataSection(Section):
     @model_validator(mode="after")
     def _check_fusing(self) -> Self:
         if self.fuse and len(set(self.magnifications)) < max(2, len(self.magnifications)):
-            raise ValueError("`fuse` needs `magnifications`, two or more, each once")
+            raise ValueError("`fuse` needs at least two different `magnifications`")
         return self
 
     @model_validator(mode="after")

@@ -85,7 +85,7 @@ def parse_overrides(
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise RecipeError(
-                f"--set wants key=value, got {shorten(text)!r}", hint="e.g. train.lr=0.001"
+                f"--set needs key=value, got {shorten(text)!r}", hint="e.g. train.lr=0.001"
             )
         *sections, leaf = path = key.strip().split(".")
         if len(path) > MOST_LEVELS:
@@ -197,7 +197,7 @@ def merge(base: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
             merged[key] = _merge_items(key, mine, value)
         else:
             merged[key] = value
-    # The two sources of samples exclude each other: setting one drops the other.
+    # The two sources of samples cannot be combined: setting one drops the other.
     for new, old in (("manifest", "dataset"), ("dataset", "manifest")):
         if extra.get(new) is not None and old not in extra and {new, old} <= merged.keys():
             merged.pop(old)
@@ -211,7 +211,7 @@ def _merge_items(key: str, items: Sequence[Any], extra: Mapping[str, Any]) -> li
     for place, value in extra.items():
         if place not in known:
             listed = f"0 to {len(merged) - 1}" if merged else "none"
-            raise RecipeError(f"--set {key}.{shorten(place)}: the recipe's items are {listed}")
+            raise RecipeError(f"--set {key}.{shorten(place)}: the recipe has the items {listed}")
         item = merged[known[place]]
         is_table = isinstance(item, Mapping) and isinstance(value, Mapping)
         merged[known[place]] = merge(item, value) if is_table else value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, time
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -13,7 +13,8 @@ from pydantic import BaseModel, ValidationError
 from eosin.core.errors import RecipeError, close_matches
 from eosin.core.files import open_file
 from eosin.core.text import is_text, shorten
-from eosin.recipe.overrides import MOST_LEVELS, load_toml, override
+from eosin.recipe.data import shares_hint
+from eosin.recipe.overrides import MOST_LEVELS, load_toml, override, parse_overrides
 from eosin.recipe.schema import EMBEDDING, TRAINING, Recipe
 
 #: Largest recipe in bytes; the largest of Eosin's has 3,000.
@@ -36,7 +37,7 @@ def read_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
     check_values(data, str(path))
     # The output of a process (`eosin train <(…)`) is in no folder of the user's.
     _anchor_all(data, Path.cwd() if path.is_fifo() else path.parent.resolve())
-    return recipe_from_dict(override(data, overrides), source=str(path))
+    return recipe_from_dict(data, source=str(path), overrides=overrides)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -98,18 +99,44 @@ def _anchor_paths(section: dict[str, Any], keys: tuple[str, ...], folder: Path) 
             section[key] = str(folder / value)
 
 
-def recipe_from_dict(data: Mapping[str, Any], *, source: str = "the recipe") -> Recipe:
-    """Validate a nested dictionary against the schema.
+def recipe_from_dict(
+    data: Mapping[str, Any], *, source: str = "the recipe", overrides: Iterable[str] = ()
+) -> Recipe:
+    """Validate a nested dictionary against the schema, after applying overrides to it.
 
     Raises:
         RecipeError: It does not fit; the message has the key, the expected value and close
-            matches.
+            matches, and names the override if that is the cause.
     """
     check_values(data, source)
+    texts = [overrides] if isinstance(overrides, str) else list(overrides)
+    changed = override(data, texts)
+    check_values(changed, "--set")
     try:
-        return Recipe.model_validate(dict(data))
+        return Recipe.model_validate(changed)
     except ValidationError as error:
-        raise _explain(error, source) from None
+        cause = _find_overrides(error, data, texts)
+        hint = shares_hint(changed, error.errors()[0]["loc"], parse_overrides(cause))
+        raise _explain(error, f"--set {' '.join(cause)}" if cause else source, hint) from None
+
+
+def _find_overrides(
+    error: ValidationError, data: Mapping[str, Any], overrides: Sequence[str]
+) -> list[str]:
+    """Return the overrides that cause an error; empty if the recipe has it without them."""
+    where = tuple(str(part) for part in error.errors()[0]["loc"])
+    try:
+        Recipe.model_validate(dict(data))
+    except ValidationError as before:
+        if tuple(map(str, before.errors()[0]["loc"])) == where:
+            return []
+    found = []
+    for text in overrides:
+        key = tuple(text.partition("=")[0].strip().split("."))
+        n_shared = min(len(key), len(where))
+        if key[:n_shared] == where[:n_shared]:
+            found.append(shorten(text))
+    return found
 
 
 def check_values(data: Mapping[str, Any], source: str) -> None:
@@ -141,12 +168,12 @@ def _fault_of(value: Any) -> str | None:
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         return "is a number of more than 64 bits"
     if isinstance(value, list | tuple) and None in value:
-        return "is a list that lacks a value"
+        return "is a list with an empty value"
     known = (bool, int, float, date, time, Mapping, list, tuple, BaseModel, type(None))
     return None if isinstance(value, known) else f"is of the type {type(value).__name__}"
 
 
-def _explain(error: ValidationError, source: str) -> RecipeError:
+def _explain(error: ValidationError, source: str, hint: str | None = None) -> RecipeError:
     first = error.errors()[0]
     path = [str(part) for part in first["loc"]]
     key = shorten(".".join(path))
@@ -162,7 +189,7 @@ def _explain(error: ValidationError, source: str) -> RecipeError:
     reason = reason[0].lower() + reason[1:] if reason else reason
     got = "" if first["type"] == "value_error" else f", got {shorten(repr(first['input']))}"
     where = f"{key!r}: " if key else ""
-    return RecipeError(f"{source}: {where}{reason}{got}{more}")
+    return RecipeError(f"{source}: {where}{reason}{got}{more}", hint=hint)
 
 
 def _known_keys(path: list[str]) -> list[str]:

@@ -135,7 +135,7 @@ class TransferStage(Section):
     @model_validator(mode="after")
     def _check_split(self) -> Self:
         if self.data.split.protocol == "folds":
-            raise ValueError("a stage ends in one network: its split can't be folds")
+            raise ValueError("a stage trains one network, so its split cannot be folds")
         return self
 
 
@@ -167,7 +167,7 @@ class TransferSection(Section):
     def _check_names(self) -> Self:
         names = [stage.name for stage in self.stage]
         if len(set(names)) < len(names):
-            raise ValueError(f"each stage needs a name of its own, got {', '.join(names)}")
+            raise ValueError(f"stage names must be unique, got {', '.join(names)}")
         return self
 
 
@@ -257,7 +257,7 @@ class TrainSection(Section):
     @model_validator(mode="after")
     def _check_monitor(self) -> Self:
         if self.monitor == "none" and (self.patience or self.schedule.name == "plateau"):
-            raise ValueError('`monitor = "none"` drives neither `patience` nor `plateau`')
+            raise ValueError('`monitor = "none"` cannot be combined with `patience` or `plateau`')
         return self
 
 

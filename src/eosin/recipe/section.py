@@ -26,11 +26,11 @@ class Section(BaseModel):
         """Reject ``true`` and ``"3"`` for a number, which pydantic would convert."""
         kinds = _kinds_of(cls.model_fields[str(info.field_name)].annotation)
         if isinstance(value, bool) and not {bool, Any} & kinds:
-            raise ValueError(f"a truth value is not allowed here, got {str(value).lower()}")
+            raise ValueError(f"a boolean is not allowed here, got {str(value).lower()}")
         items = value if isinstance(value, list | tuple) else [value]
         text = next((item for item in items if isinstance(item, str)), None)
         if text is not None and {int, float} & kinds and not {str, Any} & kinds:
-            raise ValueError(f"a number without quotes is wanted, got {shorten(repr(text))}")
+            raise ValueError(f"a number without quotes is expected, got {shorten(repr(text))}")
         return value
 
 

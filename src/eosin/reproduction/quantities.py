@@ -140,7 +140,7 @@ def _history(run: FinishedRun, quantity: str) -> Metric:
     """Read a value of the history; of a run with folds, their mean."""
     found = _HISTORY.fullmatch(quantity)
     if found is None:
-        raise ValueError(f"{quantity!r} is no quantity of the history")
+        raise ValueError(f"{quantity!r} is not a quantity of the history")
     column, where = found.groups()
     histories = [one.history for one in (run.folds or (run,)) if one.history is not None]
     values = [_row_value(run, frame, column, where) for frame in histories if column in frame]

@@ -85,7 +85,7 @@ class FinishedRun:
         """Measurements by split."""
         metrics = read_metrics(self.folder.metrics)
         if not metrics:
-            raise damaged(self.folder.metrics, "it holds no split")
+            raise damaged(self.folder.metrics, "it contains no split")
         return metrics
 
     @property
@@ -212,7 +212,7 @@ class FinishedRun:
             # A name with a folder in it could lead out of the run.
             plain = Path(thumbnail.file).name
             if plain in {"", ".."} or plain != thumbnail.file or "\\" in plain:
-                raise damaged(folder.samples_index, f"{thumbnail.file!r} is no file beside it")
+                raise damaged(folder.samples_index, f"{thumbnail.file!r} is not a file beside it")
         return tuple(one for one in pictures if (folder.samples / one.file).exists())
 
     @cached_property
@@ -326,7 +326,7 @@ def read_run(root: Path, short_name: str = "", base: Path | None = None) -> Fini
     """Read and check a whole run folder.
 
     Raises:
-        ArtifactError: The folder is missing, holds no ``metrics.json``, or a file of it is
+        ArtifactError: The folder is missing, contains no ``metrics.json``, or a file of it is
             foreign, damaged or of a newer format.
     """
     run = FinishedRun(Path(root), short_name, base)
@@ -363,8 +363,8 @@ def _check_run(folder: RunFolder) -> None:
     if not folder.metrics.exists():
         finish = f"Finish the run: {folder.resume_command}"
         raise ArtifactError(
-            f"{folder.root} is no finished run folder: it has no {folder.metrics.name}",
-            hint=finish if folder.recipe.exists() else "Name a folder made by train or evaluate",
+            f"{folder.root} is not a finished run folder: it has no {folder.metrics.name}",
+            hint=finish if folder.recipe.exists() else "Name a folder created by train or evaluate",
         )
 
 

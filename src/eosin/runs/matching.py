@@ -75,7 +75,7 @@ def name_runs(runs: Sequence[Path | str], what: str, verb: str) -> list[tuple[Pa
     """Return at least two run folders, each with the shortest end of its path that is unique.
 
     Raises:
-        UsageError: Fewer than two, or one is named twice.
+        UsageError: Fewer than two, or one is given twice.
     """
     places = [Path(run) for run in runs]
     if len(places) < 2:
@@ -89,7 +89,7 @@ def name_runs(runs: Sequence[Path | str], what: str, verb: str) -> list[tuple[Pa
         if len(set(names)) == len(names):
             return list(zip(places, names, strict=True))
     twice = next(place for place in places if parts.count(place.resolve().parts) > 1)
-    raise UsageError(f"the run {twice} is named twice", hint="Name each run once")
+    raise UsageError(f"the run {twice} is given twice", hint="Name each run once")
 
 
 def read_comparable(runs: Sequence[Path | str]) -> list[FinishedRun]:
@@ -112,8 +112,8 @@ def _read(place: Path, name: str, base: Path) -> FinishedRun:
     run = read_run(place, name, base)
     if run.split not in EVALUATED_FIRST:
         raise ArtifactError(
-            f"{place} was evaluated on {run.split!r} only, which its training knew",
-            hint="Evaluate its run on the test part: eosin evaluate RUN -o DIR",
+            f"{place} was evaluated on {run.split!r} only, which was used in its training",
+            hint="Evaluate its run on the test subset: eosin evaluate RUN -o DIR",
         )
     return run
 
@@ -124,7 +124,7 @@ def _check_same_task(one: FinishedRun, other: FinishedRun) -> None:
     if shown[0] != shown[1] or positives[0] != positives[1]:
         tasks = [f"{t} (positive: {p})" for t, p in zip(shown, positives, strict=True)]
         raise ArtifactError(
-            f"{other.short_name} and {one.short_name} are of different tasks: {tasks[1]} against "
+            f"{other.short_name} and {one.short_name} have different classes: {tasks[1]} against "
             f"{tasks[0]}",
             hint="Compare runs with the same classes",
         )

@@ -65,7 +65,7 @@ def find_needed_images(run: RunFolder, samples: Samples) -> Samples:
     first = samples.resolve(samples.image_cells[0]).resolve()
     raise ArtifactError(
         f"the images of {run.root} were moved or deleted: {first} does not exist",
-        hint=f"Show the run where they are: {_resume_command(_whole_run(run))}",
+        hint=f"Name their new folder: {_resume_command(_whole_run(run))}",
     )
 
 

@@ -99,4 +99,4 @@ def _find_tensors(path: Path, content: Any) -> dict[str, torch.Tensor]:
         }
         if tensors and len(tensors) == len(content):
             return tensors
-    raise ArtifactError(f"{path} holds no state dict: names with a tensor each")
+    raise ArtifactError(f"{path} contains no state dict: names with a tensor each")

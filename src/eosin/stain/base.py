@@ -229,7 +229,7 @@ def _each(images: Image | Iterable[Image]) -> Iterator[Image]:
 def _checked(image: Image) -> Image:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise DataError(
-            "stain is told from 8-bit images of red, green and blue, shape (H, W, 3); "
+            "stain is estimated from 8-bit images of red, green and blue, shape (H, W, 3); "
             f"got {image.dtype}, shape {image.shape}"
         )
     return image

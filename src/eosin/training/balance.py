@@ -131,7 +131,7 @@ def check_neighbours(targets: IntArray, class_names: Sequence[str]) -> None:
         if n_images == 1:
             raise DataError(
                 f"'train.balance' is \"smote\", but the class {name!r} has one training image: "
-                "there is nothing between it and another",
+                "SMOTE needs at least two",
                 hint='Set train.balance = "oversample"',
             )
 

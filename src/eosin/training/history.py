@@ -189,8 +189,8 @@ class BestWeights:
         self._step = step
         if step is not None and not self.path.exists():
             raise ArtifactError(
-                f"{self.path}, the best weights so far, is gone",
-                hint=f"Remove {run.last_checkpoint} to begin this training anew",
+                f"{self.path}, the best weights so far, is missing",
+                hint=f"Remove {run.last_checkpoint} to restart this training",
             )
         self.forget_others()
 
@@ -228,12 +228,12 @@ def explain_damage(path: Path) -> Iterator[None]:
 
 
 def _damaged(path: Path, what: str) -> ArtifactError:
-    return ArtifactError(f"{path} {what}", hint="Remove it to begin this training anew")
+    return ArtifactError(f"{path} {what}", hint="Remove it to restart this training")
 
 
 def foreign_checkpoint(path: Path) -> ArtifactError:
     """Return the error of a checkpoint that another version of Eosin wrote."""
     return ArtifactError(
         f"{path} was written by another version of Eosin",
-        hint="Go on with that version, or remove it to begin this training anew",
+        hint="Use that version, or remove it to restart this training",
     )

@@ -59,7 +59,7 @@ def check_loggers(names: Sequence[str]) -> None:
     address = os.environ.get(MLFLOW_ADDRESS, "")
     if "mlflow" in names and is_offline() and address.startswith("http"):
         raise UsageError(
-            f"${MLFLOW_ADDRESS} names the server {address}, but no socket may be opened offline",
+            f"${MLFLOW_ADDRESS} names the server {address}, but network access is disabled",
             hint=f"Unset ${MLFLOW_ADDRESS}: MLflow then writes into the run folder",
         )
 

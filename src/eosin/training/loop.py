@@ -21,6 +21,7 @@ from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.predictions import HISTORY_COLUMNS, write_history
 from eosin.core.files import atomic_path
 from eosin.core.progress import progress_bar
+from eosin.core.text import quantity
 from eosin.core.types import FloatArray, IntArray
 from eosin.engine import EarlyStopping
 from eosin.metrics.catalogue import HISTORY_TRAIN
@@ -155,6 +156,11 @@ def _resume(
     if run.last_checkpoint.exists():
         with explain_damage(run.last_checkpoint):
             progress.load(learner.load(run.last_checkpoint))
+        if progress.epoch >= section.epochs or progress.stopping.is_over:
+            _LOG.info(f"Training was complete after {quantity(progress.epoch, 'epoch')}")
+        else:
+            done = f", after {quantity(progress.step, 'step')}" if progress.batch else ""
+            _LOG.info(f"Resuming in epoch {progress.epoch + 1} of {section.epochs}{done}")
     if run.history.exists():
         # What a killed process wrote after its last checkpoint is going to be repeated.
         write_history(run.history, progress.rows)

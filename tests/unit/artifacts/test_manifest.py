@@ -92,7 +92,7 @@ def test_an_absent_or_foreign_file_is_refused(manifest, tmp_path):
 
 
 def test_the_positive_class_must_be_a_label(manifest):
-    with pytest.raises(ManifestError, match="'malign' is no label") as caught:
+    with pytest.raises(ManifestError, match="'malign' is not a label") as caught:
         read_manifest(manifest(ROWS), positive="malign")
     assert caught.value.hint == "Did you mean 'malignant'?"
 

@@ -54,7 +54,7 @@ def test_there_and_back(tmp_path, name, arguments):
 def test_others_are_refused(tmp_path):
     with pytest.raises(ArtifactError, match=r"'conv2d3\.bias' is missing"):
         to_twin(Network([Conv2d(2, 1), Conv2d(2, 1), BatchNorm()], (3, 3, 1)).state)
-    with pytest.raises(ArtifactError, match=r"'layer1\.0\.weight' is no part"):
+    with pytest.raises(ArtifactError, match=r"'layer1\.0\.weight' is not a part"):
         from_twin({"layer1.0.weight": np.zeros((2, 2))})
     (tmp_path / "bad.safetensors").write_bytes(b"nothing of the kind")
     with pytest.raises(ArtifactError, match=r"bad\.safetensors cannot be read"):

@@ -273,10 +273,10 @@ def test_what_cannot_be_compared_is_refused(write_run, compare, tmp_path):
     a = write_run("a")
     with pytest.raises(UsageError, match="at least two runs, got 1"):
         compare(a)
-    with pytest.raises(UsageError, match="is named twice"):
+    with pytest.raises(UsageError, match="is given twice"):
         compare(a, a)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ArtifactError, match="is no finished run folder"):
+    with pytest.raises(ArtifactError, match="is not a finished run folder"):
         compare(a, tmp_path / "empty")
     with pytest.raises(UnknownNameError, match="ranked by 'acuracy'"):
         compare(a, a, metric="acuracy")

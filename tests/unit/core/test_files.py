@@ -103,7 +103,7 @@ def test_a_result_is_readable_by_others(tmp_path):
         (errno.ENOSPC, "Free some space"),
         (errno.EDQUOT, "Your quota is used up"),
         (errno.EROFS, "The folder is read-only"),
-        (errno.EACCES, "You may not write there"),
+        (errno.EACCES, "You have no permission to write there"),
     ],
 )
 def test_a_refused_write_is_one_line_with_a_hint(tmp_path, monkeypatch, number, hint):
@@ -207,12 +207,12 @@ def no_file(request, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("read", [check_file, open_file, read_file, sha256_file])
 def test_only_files_are_opened(read, no_file):
-    with pytest.raises(OSError, match=r"not a file|no file can have this name"):
+    with pytest.raises(OSError, match=r"not a file|it is not a valid file name"):
         read(no_file)
 
 
 def test_a_document_that_is_no_file_is_refused(no_file):
-    with pytest.raises(ArtifactError, match=r"not a file|no file can have this name"):
+    with pytest.raises(ArtifactError, match=r"not a file|it is not a valid file name"):
         read_json(no_file)
 
 

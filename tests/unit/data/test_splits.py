@@ -200,7 +200,7 @@ class TestGrouped:
             split_samples(samples, GROUPED, 0)
         assert "3 are needed" in caught.value.message
         assert "merge" in caught.value.hint
-        assert "flattering" in caught.value.hint
+        assert "inflates" in caught.value.hint
 
     def test_classes_entangled_beyond_division_are_refused(self):
         # Three classes, each in three of four groups, cannot all stand in three parts.
@@ -427,7 +427,7 @@ class TestFolds:
         samples = make_table(pure_groups({"a": [5], "b": [3] * 9}))
         with pytest.raises(SplitError, match="'a' has 1 group, but 2") as caught:
             hold_out_test(samples, folds_of(3, test=0.3), 0)
-        assert "test part" in caught.value.message
+        assert "test subset" in caught.value.message
 
     def test_know_no_row_order(self):
         samples = make_table(pure_groups({"a": [5, 9, 3] * 4, "b": [8, 2, 7] * 4}))
@@ -460,7 +460,7 @@ class TestFolds:
     def test_repeats_that_cannot_differ_are_refused(self):
         # Three groups in three folds: one drawing, and two ways of choosing val in each fold.
         samples = make_table({f"g{i}": {"a": 5, "b": 5} for i in range(3)})
-        with pytest.raises(SplitError, match=r"leave only \d+ different drawings") as caught:
+        with pytest.raises(SplitError, match=r"allow only \d+ different divisions") as caught:
             fold_samples(samples, folds_of(3, repeats=50), 0)
         assert "repeats = " in caught.value.hint
 

@@ -60,7 +60,7 @@ def test_without_a_column_of_parts_the_whole_is_compared(result):
 
 
 def test_classes_that_are_absent_or_unknown_are_told(result):
-    assert result((), [("a",), ("c",)]) == ["absent: b", "'c' is no class of folder"]
+    assert result((), [("a",), ("c",)]) == ["absent: b", "'c' is not a class of folder"]
 
 
 def test_notes_are_told_last(result):

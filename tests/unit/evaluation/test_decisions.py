@@ -186,7 +186,7 @@ def test_a_threshold_by_the_lower_bound_says_what_it_reaches_and_when_it_cannot(
     whole = section.model_copy(update={"target_recall": 1.0})
     missed = tune_threshold(samples, probabilities, whole, "val")
     assert missed.bound == "point"
-    assert missed.reason.startswith("chosen by the recall itself: ")
+    assert missed.reason.startswith("chosen by the point estimate of recall: ")
 
 
 def folds(n_groups=10, *, shared=False):

@@ -100,7 +100,7 @@ def test_imagenet_s_means_are_refused_where_they_were_asked_for(samples):
 def test_brightfield_refuses_channels(samples):
     facts = {"modality": "brightfield"}
     assert resolve(samples, facts).planes is None
-    with pytest.raises(RecipeError, match=r"'data\.channels' belongs to fluorescence"):
+    with pytest.raises(RecipeError, match=r"'data\.channels' is for fluorescence images"):
         resolve(samples, facts, channels=("DNA",))
 
 

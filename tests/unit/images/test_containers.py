@@ -159,7 +159,7 @@ def test_a_folder_is_told(name, tmp_path):
 def test_another_file_is_no_container(tmp_path):
     (tmp_path / "a.png").write_bytes(b"x")
     for function in (count_items, read_labels):
-        with pytest.raises(ImageError, match="no file of many images"):
+        with pytest.raises(ImageError, match="not a file of many images"):
             function(tmp_path / "a.png")
 
 
@@ -170,8 +170,11 @@ def test_another_file_is_no_container(tmp_path):
         (b"", "no whole header"),
         (b"\0\0\x08", "no whole header"),
         (b"\0\0\x08\x03\0\0\0\x01", "no whole header"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(99), "is no idx file: it starts with the bytes 89 50 4e 47"),
-        (b"\0\0\x07\x03" + bytes(99), "is no idx file"),
+        (
+            b"\x89PNG\r\n\x1a\n" + bytes(99),
+            "is not an idx file: it starts with the bytes 89 50 4e 47",
+        ),
+        (b"\0\0\x07\x03" + bytes(99), "is not an idx file"),
         (b"\0\0\x08\x00" + bytes(99), "has 0 dimensions"),
         (b"\0\0\x08\xff" + bytes(99), "has 255 dimensions"),
         (struct.pack(">BBBB3I", 0, 0, 8, 3, 2, 2, 2) + bytes(7), "truncated: 7 of the 8 bytes"),
@@ -250,7 +253,7 @@ def test_a_chunk_that_inflates_enormously_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "reason"),
     [
-        ({}, r"holds no images \(arrays: none\)"),
+        ({}, r"contains no images \(arrays: none\)"),
         ({"y": np.zeros(3, np.uint8)}, "arrays: y uint8 3"),
         (
             {"a": np.zeros((2, 3, 3), np.uint8), "b": np.zeros((2, 3, 3), np.uint8)},
@@ -259,7 +262,7 @@ def test_a_chunk_that_inflates_enormously_is_refused(tmp_path):
         ({"x": np.zeros((2, 3, 3), np.float32)}, "x float32 2 × 3 × 3 must be uint8 or uint16"),
         ({"x": np.zeros((2, 3, 3), np.int16)}, "must be uint8 or uint16"),
         ({"x": np.zeros((2, 3, 9, 9), np.uint8)}, "has its channels first"),
-        ({"x": np.zeros((0, 9, 9, 3), np.uint8)}, "holds no images"),
+        ({"x": np.zeros((0, 9, 9, 3), np.uint8)}, "contains no images"),
         ({"x": np.zeros((2, 3), np.uint8)}, "has 2 dimensions; images have 3 or 4"),
         ({"x": np.zeros((2, 1, 3, 3, 1), np.uint8)}, "has 5 dimensions"),
         ({"x": np.zeros((2, 0, 3), np.uint8)}, "has no pixels"),
@@ -341,8 +344,11 @@ def test_what_is_no_label_is_told(images, write_h5, tmp_path):
     (tmp_path / "a.idx").write_bytes(idx_bytes(images))
     for path, reason in (
         (tmp_path / "a.idx", "10 × 6 × 5 numbers"),
-        (write_h5("b.h5", y=np.zeros((3, 2), np.uint8)), "does not hold one whole number an image"),
-        (write_h5("c.h5", y=np.zeros(3, np.float32)), "does not hold one whole number an image"),
+        (
+            write_h5("b.h5", y=np.zeros((3, 2), np.uint8)),
+            "does not hold one whole number per image",
+        ),
+        (write_h5("c.h5", y=np.zeros(3, np.float32)), "does not hold one whole number per image"),
         (write_h5("d.h5", x=images), "holds no labels"),
     ):
         with pytest.raises(ImageError, match=reason):
@@ -527,7 +533,7 @@ def test_odd_kinds_of_array_are_told_in_one_line(tmp_path):
         file.create_dataset("references", (2, 3, 3), dtype=h5py.ref_dtype)
         for number in range(100):
             file[f"group/{number}"] = np.zeros(3)
-    with pytest.raises(ImageError, match="holds no images") as caught:
+    with pytest.raises(ImageError, match="contains no images") as caught:
         count_items(tmp_path / "a.h5")
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 1500
@@ -578,7 +584,7 @@ def test_what_is_no_file_is_not_opened(name, tmp_path):
     for function in (count_items, read_labels, lambda path: read_item(path, 0)):
         with pytest.raises(ImageError, match="it is a named pipe, not a file"):
             function(tmp_path / name)
-        with pytest.raises(ImageError, match="no file can have this name"):
+        with pytest.raises(ImageError, match="it is not a valid file name"):
             function(tmp_path / f"\0{name}")
 
 

@@ -23,7 +23,7 @@ SIDE = 24
 
 
 class Spy:
-    """A store of noisy pink tiles that remembers which rows were asked for."""
+    """A store of noisy pink tiles that remembers which rows were requested."""
 
     def __init__(self, n_rows=12):
         rng = np.random.default_rng(0)

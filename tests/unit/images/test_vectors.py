@@ -88,9 +88,9 @@ def test_wanted_columns_come_in_the_model_s_order(write, suffix):
 @pytest.mark.parametrize(
     ("suffix", "changed", "reason"),
     [
-        (".parquet", {"f0": [0.0, 1.0, 2.0, np.inf, 0.0]}, r"'f0' of 'b/y\.png' is no finite"),
-        (".csv", {"f0": [0.0, 1.0, 2.0, None, 0.0]}, r"'f0' of 'b/y\.png' is no finite"),
-        (".parquet", {"f0": [0.0, 1.0, 2.0, 1e300, 0.0]}, r"'f0' of 'b/y\.png' is no finite"),
+        (".parquet", {"f0": [0.0, 1.0, 2.0, np.inf, 0.0]}, r"'f0' of 'b/y\.png' is not a finite"),
+        (".csv", {"f0": [0.0, 1.0, 2.0, None, 0.0]}, r"'f0' of 'b/y\.png' is not a finite"),
+        (".parquet", {"f0": [0.0, 1.0, 2.0, 1e300, 0.0]}, r"'f0' of 'b/y\.png' is not a finite"),
         (".csv", {"f0": [0.0, 1.0, 2.0, "odd", 0.0]}, r"'f0'.*'odd'"),
         (".csv", {"path": ["a", "b", "c", "a", "d"]}, "two rows for 'a'"),
         (".parquet", {"f0": "x", "f1": "x", "f2": "x"}, "no column of numbers"),
@@ -117,7 +117,7 @@ def test_files_that_are_no_table_are_refused_in_a_line(tmp_path):
         (damaged, "cannot be read"),
         (pickled, "allow_pickle"),
         (tmp_path / "c.csv", "does not exist"),
-        (tmp_path / "d.png", "no table of features"),
+        (tmp_path / "d.png", "not a table of features"),
     ):
         with pytest.raises(DataError, match=reason) as caught:
             read_features(path)
@@ -189,8 +189,8 @@ def npy_header(shape):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (npy_header((10**10,)), "not as large as it says"),
-        (npy_header((-5, -5)), "not as large as it says"),
+        (npy_header((10**10,)), "does not have the size"),
+        (npy_header((-5, -5)), "does not have the size"),
         (npy_header("-" * 6000 + "1"), "damaged header"),
         (npy_header((25_000_000,)) + bytes(100_000_000), "100 times"),
         (b"junk", "cannot be read"),
@@ -236,5 +236,5 @@ def test_what_is_no_file_is_not_opened(tmp_path, suffix):
     os.mkfifo(tmp_path / f"a{suffix}")
     with pytest.raises(DataError, match="it is a named pipe, not a file"):
         read_features(tmp_path / f"a{suffix}")
-    with pytest.raises(DataError, match="no file can have this name"):
+    with pytest.raises(DataError, match="it is not a valid file name"):
         read_features(tmp_path / f"\0{suffix}")

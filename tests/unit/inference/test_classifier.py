@@ -167,7 +167,7 @@ def test_decisions_are_told_by_name(model):
 
 
 def test_a_folder_that_is_none_is_refused(model, tmp_path):
-    with pytest.raises(ArtifactError, match=r"is no model folder: it has no model\.json"):
+    with pytest.raises(ArtifactError, match=r"is not a model folder: it has no model\.json"):
         Classifier(tmp_path)
     ModelFolder(model).onnx.write_bytes(b"no network")
     with pytest.raises(ArtifactError, match=r"model\.onnx is not the file"):

@@ -35,7 +35,7 @@ def test_a_model_does_not_differ_from_itself():
     one = draw(predictions(2.0), ["auc", "accuracy"], resamples=200)
     gap = difference(one, one, "auc")
     assert (gap.value, gap.low) == (0.0, None)
-    assert "same in every resample" in gap.reason
+    assert "identical in every resample" in gap.reason
     assert flip_test(one.predictions, one.predictions, ["auc", "accuracy"], flips=99) == {
         "auc": 1.0,
         "accuracy": 1.0,

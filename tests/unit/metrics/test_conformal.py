@@ -132,5 +132,5 @@ def test_tables_that_do_not_fit_are_refused():
     table = np.full((3, 2), 0.5)
     with pytest.raises(DataError, match="alpha"):
         calibrate(table, np.zeros(3, int), np.arange(3), NAMES, 0.0)
-    with pytest.raises(DataError, match="one group a row"):
+    with pytest.raises(DataError, match="one group per row"):
         calibrate(table, np.zeros(3, int), np.arange(2), NAMES, 0.1)

@@ -231,7 +231,7 @@ def test_by_class_needs_the_groups_that_it_speaks_of():
     assert ours[2]["recall"].reason.startswith("3 groups of class 2")
     # All right in every resample: that errors are rare is no interval.
     assert ours[0]["recall"].low is None
-    assert ours[0]["recall"].reason.startswith("the same in every resample")
+    assert ours[0]["recall"].reason.startswith("identical in every resample")
     predicted = targets.copy()
     predicted[0] = 2
     ours = summarise_by_class(given(targets, predicted, None, 3), resamples=50)

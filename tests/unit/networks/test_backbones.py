@@ -52,12 +52,12 @@ def test_a_registered_name_is_found_as_ever():
     ("name", "complaint"),
     [
         ("tim:resnet18", "no family of models is called 'tim'. Did you mean 'timm'?"),
-        ("timm:resnet118", "timm has no model called 'resnet118'. Did you mean 'resnet18' or"),
-        ("timm:resnet118.tv_in1k", "timm has no model called 'resnet118.tv_in1k'. Did you mean"),
+        ("timm:resnet118", "timm has no model 'resnet118'. Did you mean 'resnet18' or"),
+        ("timm:resnet118.tv_in1k", "timm has no model 'resnet118.tv_in1k'. Did you mean"),
         ("timm:resnet18.tv", "timm has no weights that are called 'resnet18.tv'. Did you mean"),
-        ("timm:", "timm has no model called ''. timm.list_models() lists those that it has"),
-        ("timm:of no kind", "timm has no model called 'of no kind'. timm.list_models() lists"),
-        ("timm:lab/x", "timm has no model called 'lab/x'. A repository of the hub is "),
+        ("timm:", "timm has no model ''. timm.list_models() lists those that it has"),
+        ("timm:of no kind", "timm has no model 'of no kind'. timm.list_models() lists"),
+        ("timm:lab/x", "timm has no model 'lab/x'. A repository of the hub is "),
     ],
 )
 def test_an_unknown_name_is_one_line_with_close_matches(name, complaint):
@@ -285,9 +285,9 @@ def test_a_folder_without_a_configuration_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("{", "is no configuration of timm's"),
-        ("[]", "is no configuration of timm's"),
-        ('{"model_type": "vit"}', "is no configuration of timm's"),
+        ("{", "is not a configuration of timm's"),
+        ("[]", "is not a configuration of timm's"),
+        ('{"model_type": "vit"}', "is not a configuration of timm's"),
         ('{"architecture": "no_such"}', "names 'no_such', a network that timm does not have"),
         ('{"architecture": "test_vit", "input_size": 224}', "'input_size' must be three numbers"),
         ('{"architecture": "test_vit", "mean": ["a", 1, 2]}', "'mean' must be three numbers"),

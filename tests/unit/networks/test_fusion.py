@@ -245,7 +245,7 @@ def test_other_channels_than_whole_images_are_refused():
 
 @pytest.mark.parametrize("name", ["fusion:fusion:light_cnn", "fusion:embedding:a.npz"])
 def test_what_sees_no_single_image_is_refused(name):
-    with pytest.raises(RecipeError, match="fuses what sees one image"):
+    with pytest.raises(RecipeError, match="fuses networks that take one image"):
         find_spec(name)
 
 

@@ -329,7 +329,7 @@ def test_offline_the_hub_is_not_asked(monkeypatch, saved):
     monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *_: None)
     with pytest.raises(DownloadError) as caught:
         load_pretrained(build(MOBILENET), MOBILENET, "imagenet")
-    assert "which --offline or EOSIN_OFFLINE forbids" in str(caught.value)
+    assert "which --offline or EOSIN_OFFLINE disables" in str(caught.value)
     assert "timm/mobilenetv1_100" in str(caught.value)
 
 

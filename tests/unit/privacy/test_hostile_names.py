@@ -67,7 +67,7 @@ def test_a_document_is_hidden_whatever_the_name(name):
     path = f"benign/{name}/1.png"
     pair = {"a": path, "b": path, "split_a": "train", "split_b": "test", "score": 1.0}
     finding = {"kind": "alike_names", "severity": "leak"}
-    finding["message"] = f"2 names stand in both train and test: {name}, {name} (3 of 7 images)"
+    finding["message"] = f"2 names are in both train and test: {name}, {name} (3 of 7 images)"
     finding["pairs"] = [{**pair, "how": f"{name!r} in row 2; {name!r} in row 4"}]
     link = {"kind": "alike_names", "a": path, "b": path, "group_a": name, "group_b": name}
     link["how"] = f"{name!r} and {name!r}"
@@ -84,7 +84,7 @@ def test_a_document_is_hidden_whatever_the_name(name):
             assert text in words or (text != name and f"/{name}" not in text)
         assert "row 2" not in json.dumps(hidden)
     hidden = hide_document(audit, known, ROOT)
-    assert hidden.findings[0].message == "2 names stand in both train and test (3 of 7 images)"
+    assert hidden.findings[0].message == "2 names are in both train and test (3 of 7 images)"
     by_site = hide_json({"by_site": {name: {"value": 1}}}, known)["by_site"]
     assert name not in by_site
 

@@ -82,7 +82,7 @@ def test_json_hides_by_key_however_short_and_sorts(known):
                 {
                     "kind": "same_group",
                     "severity": "leak",
-                    "message": "2 groups stand in both train and test: 7, Anna (3 of 7 images)",
+                    "message": "2 groups are in both train and test: 7, Anna (3 of 7 images)",
                     "pairs": [
                         {"a": FRAME["path"][0], "b": FRAME["path"][1], "split_a": "train",
                          "split_b": "test", "score": 1.0}
@@ -99,7 +99,7 @@ def test_json_hides_by_key_however_short_and_sorts(known):
     assert result["parts"]["test"]["n_groups"] == 7
     assert list(result["by_site"]) == [known.cell("site", "1")]
     finding = result["findings"][0]
-    assert finding["message"] == "2 groups stand in both train and test (3 of 7 images)"
+    assert finding["message"] == "2 groups are in both train and test (3 of 7 images)"
     assert finding["pairs"][0]["a"] == known.cell("image", "benign/Anna_Huber/tile-17a.png", ROOT)
     assert "mueller" not in json.dumps(result)
 
@@ -119,10 +119,10 @@ def test_a_reason_tells_neither_the_image_s_name_nor_its_folder_s(known, path):
 @pytest.mark.parametrize(
     "head",
     [
-        "2 groups stand in both train and test",
-        "2 groups stand more than once in the table",
-        "2 images stand in both train and test as near copies",
-        "run: a: 2 groups stand in both 0-1 and 0-2",
+        "2 groups are in both train and test",
+        "2 groups occur more than once in the table",
+        "2 images are in both train and test as near copies",
+        "run: a: 2 groups are in both 0-1 and 0-2",
     ],
 )
 def test_an_audit_s_message_loses_names_that_hold_a_colon(known, head):

@@ -221,7 +221,7 @@ def test_a_key_that_the_protocol_does_not_use_is_refused_by_name(recipe_file, ov
 
 @pytest.mark.parametrize("text", ["train.lr", "=3", " =3", ""])
 def test_an_override_needs_key_and_value(text):
-    with pytest.raises(RecipeError, match="--set wants key=value"):
+    with pytest.raises(RecipeError, match="--set needs key=value"):
         parse_overrides([text])
 
 
@@ -306,5 +306,5 @@ def test_the_source_imagenet_is_no_path(recipe_file):
 
 @pytest.mark.parametrize("place", ["2", "-1", "idc"])
 def test_an_item_that_is_not_there_is_refused(recipe_file, place):
-    with pytest.raises(RecipeError, match=rf"transfer\.stage|stage\.{place}.*items are 0 to 1"):
+    with pytest.raises(RecipeError, match=rf"transfer\.stage|stage\.{place}.*has the items 0 to 1"):
         read_recipe(recipe_file(CHAIN), [f"transfer.stage.{place}.epochs=1"])

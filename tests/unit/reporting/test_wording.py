@@ -120,7 +120,7 @@ def test_groups_beyond_the_limit_are_counted(run):
 
 
 def test_each_fold_s_threshold_is_told_and_no_threshold_is_not(run):
-    source = "each fold's own, chosen on its inner validation part"
+    source = "each fold's own, tuned on its inner validation subset"
     folds = {"value": None, "source": source, "target_recall": 0.9}
     edit(run, "metrics.json", lambda m: m["test"].update(threshold=folds))
     assert source in threshold_text(read_run(run))

@@ -10,7 +10,7 @@ from eosin.reproduction.drawings import draw
 
 @dataclass
 class Run:
-    """A run that has no thumbnails, and remembers which were asked for."""
+    """A run that has no thumbnails, and remembers which were requested."""
 
     asked: list
 

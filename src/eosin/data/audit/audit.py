@@ -49,7 +49,7 @@ _BY_NAME = ("same_group", "same_cluster", "same_accession", "alike_names")
 _TRAINED, _OUTSIDE = "model's training", "outside"
 _LOOKED = (
     "The external images were compared with those that the model was trained and chosen on: by "
-    "file, by pixels, and by the names of groups. Changed copies were not looked for."
+    "file, by pixels, and by the names of groups. Modified copies were not searched for."
 )
 _NAMES_ALONE = (
     "No image is shared, only names: in another data set the same name may mean another patient."
@@ -69,7 +69,7 @@ def describe(
 
     The two subsets are equal for duplicates within one, None for the whole table; ``names`` holds
     one of each shared thing; of ``n_images`` of the second subset ``n_touched`` are affected. For
-    example "12 groups stand in both train and test: 22549, 29960, … (103 of 110 test images)".
+    example "12 groups are in both train and test: 22549, 29960, … (103 of 110 test images)".
     With ``has_copies``, rows with the path of one image are copies of it that were divided.
     """
     if has_copies and kind == "same_path":
@@ -78,12 +78,14 @@ def describe(
             f"({percent(n_touched / n_images, 0)}): {some(names, _NAMED)}"
         )
     one, many = _NOUNS[kind]
-    things = f"1 {one} stands" if len(names) == 1 else f"{len(names)} {many} stand"
+    things = f"1 {one}" if len(names) == 1 else f"{len(names)} {many}"
     first, second = parts
     if first != second:
-        where = f"in both {first} and {second}"
+        where = f"{'is' if len(names) == 1 else 'are'} in both {first} and {second}"
     else:
-        where = f"more than once in {first or 'the table'}"
+        where = (
+            f"{'occurs' if len(names) == 1 else 'occur'} more than once in {first or 'the table'}"
+        )
     share = f"{n_touched} of {n_images} {f'{second} ' if second else ''}images"
     return f"{things} {where}{_HOW.get(kind, '')}: {some(names, _NAMED)} ({share})"
 

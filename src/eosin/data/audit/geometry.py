@@ -297,7 +297,7 @@ def _is_spread(points: FloatArray, shape: tuple[int, ...]) -> bool:
 def _describe(angle: float, scale: float, *, mirrored: bool) -> str:
     words = ["mirrored"] if mirrored else []
     if abs(angle) > 1:
-        words.append(f"turned by {round(abs(angle))}°")
+        words.append(f"rotated by {round(abs(angle))}°")
     if abs(scale - 1) > 0.02:
         words.append(f"scaled by {scale:.2f}")
-    return ", ".join(words) or "shifted or saved anew"
+    return ", ".join(words) or "shifted or re-encoded"

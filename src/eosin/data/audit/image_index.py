@@ -40,11 +40,11 @@ _TOGETHER = 64
 #: Images on which the duration is estimated.
 _SAMPLE = 64
 _COPIES = (
-    "Copies were looked for: mirrored, turned by right angles, saved anew, resized, cropped by up "
-    "to about 5 %."
+    "Checked for copies: mirrored, rotated by 90°, 180° or 270°, re-encoded, resized, cropped by "
+    "up to about 5 %."
 )
-_SAME_GROUP = "Images of one group were compared with each other as copies only."
-_CONTENT = "So were images of the same tissue turned by any angle, enlarged or shifted."
+_SAME_GROUP = "Within a group, only such copies were checked for."
+_CONTENT = "Also checked for: the same tissue rotated by any angle, enlarged or shifted."
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,9 @@ def find_near_duplicates(image_index: ImageIndex, first: int | None = None) -> N
         found += _compare(image_index.read, rows[doubtful], pairs, known)
     plain = len(image_index) - len(rows)
     if plain:
-        reach.append(f"{plain:,} of {len(image_index):,} images are too plain to be compared.")
+        reach.append(
+            f"{plain:,} of {len(image_index):,} images have too little texture to be compared."
+        )
     found.sort(key=lambda one: (-one.score, one.a, one.b))
     matches = [
         Match(image_index.cells[a], image_index.cells[b], min(s, 1.0), how)

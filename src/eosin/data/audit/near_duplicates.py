@@ -52,13 +52,13 @@ _STRIP_VALUES = 4 << 20
 #: Names of the eight views of a thumbnail.
 VIEWS = (
     "",
-    "turned by 90°",
-    "turned by 180°",
-    "turned by 270°",
+    "rotated by 90°",
+    "rotated by 180°",
+    "rotated by 270°",
     "mirrored",
-    "mirrored and turned by 90°",
-    "turned upside down and mirrored",
-    "mirrored and turned by 270°",
+    "mirrored and rotated by 90°",
+    "rotated by 180° and mirrored",
+    "mirrored and rotated by 270°",
 )
 #: Cells a side in which views are compared.
 GRID = 8
@@ -216,7 +216,7 @@ def _describe(laid: Registration, row: np.intp) -> str:
     change = float(np.abs(laid.scale[row] - 1).max())
     if change > _CROPPED:
         words.append(f"cropped by about {percent(change, 0)}")
-    return ", ".join(words) or "saved anew or resized"
+    return ", ".join(words) or "re-encoded or resized"
 
 
 def sketch(image: Pixels) -> Image:

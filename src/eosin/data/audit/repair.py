@@ -151,7 +151,7 @@ def list_joined(joined: Sequence[JoinedGroups]) -> list[str]:
         named = some(one.groups, _LISTED)
         lines.append(f"joined   {one.group}: {named} ({', '.join(kinds)}: {why})")
     if len(joined) > _LISTED:
-        lines.append(f"         … and {len(joined) - _LISTED:,} more joined groups")
+        lines.append(f"         … and {len(joined) - _LISTED:,} more merged groups")
     return lines
 
 
@@ -164,10 +164,7 @@ def describe_repair(joined: Sequence[JoinedGroups]) -> str:
     for link in (link for one in joined for link in one.links):
         counts[link.kind] += 1
     reasons = ", ".join(f"{kind} {n:,}" for kind, n in counts.items())
-    return (
-        f"Repair joined {n_before:,} groups into {len(joined):,} before this audit "
-        f"(joins by {reasons})."
-    )
+    return f"Repair merged {n_before:,} groups into {len(joined):,} before this audit ({reasons})."
 
 
 def write_repaired(

@@ -82,7 +82,7 @@ class Allowance:
         """Return the error for an archive that is not unpacked."""
         return DataError(
             f"the archive {self.archive} {fault}: it was not unpacked",
-            hint="Nothing of it was kept; delete it, and tell those who serve it",
+            hint="Nothing of it was kept; delete it, and inform its provider",
         )
 
     def place(self, name: str) -> PurePosixPath:

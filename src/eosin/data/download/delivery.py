@@ -138,7 +138,7 @@ def _check_sum(part: Part, file: RemoteFile, url: str, entry: FetchedFile | None
     whose = "was published" if file.checksum else "was recorded when it was first fetched"
     raise DownloadError(
         f"{url} served a file with {found}, where {wanted} {whose}: it was deleted",
-        hint="Try again; if it stays so, the file has changed or is being tampered with",
+        hint="Try again; if this persists, the file was changed or tampered with",
     )
 
 

@@ -87,7 +87,7 @@ class Transfer:
                         raise self._give_up(url, cut) from cut
                     pause = max(self.patience.first_pause_s * 2 ** (failures - 1), cut.wait_s)
                     pause = min(pause, self.patience.longest_pause_s)
-                    came = f"{decimal(self.part.size)} have come, " if self.part.size else ""
+                    came = f"{decimal(self.part.size)} received, " if self.part.size else ""
                     _LOG.info(f"{self.file.name}: {cut}; {came}trying again in {pause:.0f} s")
                     time.sleep(pause)
 
@@ -99,7 +99,7 @@ class Transfer:
                 check_redirects(response)
                 start, length = self.part.read_answer(response, url)
                 if start < came:
-                    _LOG.info(f"{self.file.name}: the server serves it anew, from the beginning")
+                    _LOG.info(f"{self.file.name}: the server restarts it from the beginning")
                 self._check_length(url, start, length)
                 if start != length:
                     self._receive(response, start, length or self.file.size)
@@ -173,16 +173,16 @@ class Transfer:
             self.part.discard()
             raise DownloadError(
                 f"{url} promised {size} bytes and has more: the file cannot be trusted",
-                hint="Try again later, or tell those who serve it",
+                hint="Try again later, or inform its provider",
             )
 
     def _give_up(self, url: str, cut: CutError) -> DownloadError:
         kept = self.part.size
         return DownloadError(
             f"{url} could not be fetched in {self.patience.attempts} attempts: {cut}",
-            hint=f"{decimal(kept)} are kept: the same command goes on from there"
+            hint=f"{decimal(kept)} are kept: the same command resumes there"
             if kept
-            else "Check the network, then give the same command again",
+            else "Check the network, then repeat the command",
         )
 
 
@@ -222,7 +222,7 @@ def _pieces(response: Any, patience: Patience) -> Iterator[bytes]:
         elapsed = time.monotonic() - start
         if elapsed >= patience.read_timeout_s:
             if came < patience.slowest_bytes_per_s * elapsed:
-                raise CutError(f"only {came} bytes came in {elapsed:.0f} s")
+                raise CutError(f"only {came} bytes were received in {elapsed:.0f} s")
             start, came = time.monotonic(), 0
 
 

@@ -228,7 +228,7 @@ class PhantomOptions:
         malignant = math.floor(self.patients * fraction + 0.5)
         if not 1 <= malignant <= self.patients - 1:
             raise DataError(
-                f"`malignant_fraction` must leave both classes a patient, got {fraction} of "
+                f"`malignant_fraction` must leave each class a patient, got {fraction} of "
                 f"{self.patients}",
                 hint="Move it towards 0.5, or raise `patients`",
             )

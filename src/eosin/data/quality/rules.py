@@ -70,14 +70,14 @@ class Thresholds:
 def explain_flag(flag: Flag, limits: Thresholds) -> str:
     """Return a phrase that explains a flag."""
     return {
-        "constant": "one colour all over",
+        "constant": "uniform colour",
         "blank": f"less than {percent(limits.least_tissue)} of the pixels are tissue",
         "blurred": f"focus far below the median of this set (robust z ≤ −{-limits.focus_z:g})",
         "saturated": f"more than {percent(limits.most_clipped)} of the values cut off at 0 or 255; "
         f"of fluorescence, {percent(limits.most_clipped_planes)} of a channel at its top",
         "ink": f"more than {percent(limits.most_ink)} of the pixels look like ink (pen, margin)",
-        "odd_size": "another size than most images of this set",
-        "duplicate": "the same pixels as an image before it",
+        "odd_size": "a different size from most images of this set",
+        "duplicate": "the same pixels as an earlier image",
     }[flag]
 
 

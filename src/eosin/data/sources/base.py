@@ -121,7 +121,7 @@ def find_root(name: str, root: str | None) -> Path:
         folder = expand_path(base) / name
     else:
         raise DataError(
-            f"where the images of {name!r} lie is not known",
+            f"the folder of the data set {name!r} is not known",
             hint=f"Set ${DATA_VARIABLE}, or give the folder: --set data.root=FOLDER",
         )
     if not folder.is_dir():
@@ -229,8 +229,8 @@ def check_foreign_folders(
     foreign = next((sorted(names) for _, names in sorted(beside.items()) if len(names) > 1), None)
     if foreign is not None:
         raise DataError(
-            f"{root} holds the folders {some(foreign, 3)}, which are not of {name}: it takes the "
-            f"classes {classes} from the file names and would ignore the folders",
+            f"{root} contains the folders {some(foreign, 3)}, which do not belong to {name}: its "
+            f"classes {classes} are read from the file names, and the folders would be ignored",
             hint="Read the folders as classes: --set data.dataset=folder or give the data "
             "set's own tree: --set data.root=FOLDER",
         )

@@ -119,7 +119,7 @@ def collect_breakhis(root: Path, options: Mapping[str, Any]) -> Any:
         )
     if not rows:
         raise DataError(
-            f"{root} holds no BreakHis image (SOB_<B|M>_<type>-<yy>-<id>-<mag>-<seq>.png)",
+            f"{root} contains no BreakHis image (SOB_<B|M>_<type>-<yy>-<id>-<mag>-<seq>.png)",
             hint="Name the folder that holds BreaKHis_v1, or read class folders: "
             "--set data.dataset=folder",
         )

@@ -95,7 +95,7 @@ def _format_classes(facts: DataSetFacts, labels: set[str]) -> Iterable[str]:
     if absent:
         yield f"absent: {', '.join(absent)}"
     for label in sorted(labels - set(facts.classes)):
-        yield f"{label!r} is no class of {facts.name}"
+        yield f"{label!r} is not a class of {facts.name}"
 
 
 def _format_counts(facts: DataSetFacts, frame: Any) -> list[str]:

@@ -57,7 +57,8 @@ def collect_cells(name: str, root: Path, options: Mapping[str, Any]) -> Any:
     group = take_choice(options, "group", "plate", ("plate", "field"))
     if not file.is_file():
         raise DataError(
-            f"{root} holds no {_TABLE}", hint="Name another with the option table, from that folder"
+            f"{root} contains no {_TABLE}",
+            hint="Name another with the option table, from that folder",
         )
     needed = ["path", label, "plate", *(["field"] if group == "field" else [])]
     table = read_text_table(file, needed)
@@ -81,7 +82,7 @@ def _check_cells(file: Path, table: Any, needed: list[str]) -> None:
             raise DataError(f"{file}: row {int(empty[0]) + 2} has no {column}")
     twice = table[table["path"].duplicated()]
     if len(twice):
-        raise DataError(f"{file}: {twice.iloc[0]['path']} is told twice")
+        raise DataError(f"{file}: {twice.iloc[0]['path']} is listed twice")
 
 
 def _clean(file: Path, cell: str) -> str:
@@ -108,7 +109,7 @@ def _add_split(table: Any, test_plates: tuple[str, ...]) -> None:
 
 def _note_plates(table: Any, group: str) -> list[str]:
     if group == "field":
-        return [] if "split" in table else ["grouped by field: a plate can lie on both sides"]
+        return [] if "split" in table else ["grouped by field: a plate can be in several subsets"]
     plates = table["plate"].nunique()
     if plates > 2:
         return []

@@ -67,7 +67,7 @@ def collect_folder(root: Path, options: Mapping[str, Any]) -> Any:
     if not rows:
         raise DataError(
             ". ".join(
-                [f"{root} holds no images in class folders", *note_counts([], found.left_out)]
+                [f"{root} contains no images in class folders", *note_counts([], found.left_out)]
             ),
             hint=f"Lay them out as ROOT/{'/'.join(f'<{name}>' for name in layout.split('/'))}/"
             "image.png",
@@ -95,8 +95,8 @@ def _check_parts(root: Path, rows: Sequence[tuple[str, str, str]]) -> None:
     shared = set.intersection(*(below[name] for name in parts)) - {""} if parts else set[str]()
     if parts and (len(parts) == len(below) or (len(parts) > 1 and len(shared) > 1)):
         raise DataError(
-            f"{root} is divided into {', '.join(parts)}: these are parts, not classes",
-            hint="Name one of them, or write a manifest that tells the part in a column split",
+            f"{root} is divided into {', '.join(parts)}: these are subsets, not classes",
+            hint="Name one of them, or write a manifest with the subset in a column split",
         )
 
 
@@ -110,7 +110,7 @@ def _check_patients_as_classes(root: Path, rows: Sequence[tuple[str, str, str]])
     raise DataError(
         f"{root} holds {len(firsts)} folders ({some(firsts, 3)}), which all hold the same few "
         f"({some(seconds, 3)}): they look like patients, and these like classes",
-        hint="Read it so: --set data.options.layout=patient/class or keep the folders as "
+        hint="To read it that way: --set data.options.layout=patient/class or keep the folders as "
         "classes: --set data.options.layout=class/patient",
     )
 
@@ -152,7 +152,7 @@ def _are_patients(names: Sequence[str]) -> bool:
 
 register(
     DataSetFacts(
-        name="folder", title="Images in one folder a class", licence="unknown", citation="none"
+        name="folder", title="Images in one folder per class", licence="unknown", citation="none"
     ),
     collect_folder,
 )

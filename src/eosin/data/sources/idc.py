@@ -1,4 +1,4 @@
-"""IDC: invasive ductal carcinoma of the breast, patches of 50 px in one folder a patient.
+"""IDC: invasive ductal carcinoma of the breast, patches of 50 px in one folder per patient.
 
 Sources: Cruz-Roa et al., "Automatic detection of invasive ductal carcinoma in whole slide images
 with convolutional neural networks", SPIE Medical Imaging 2014; Janowczyk and Madabhushi, J. Pathol.
@@ -58,8 +58,8 @@ def collect_idc(root: Path, options: Mapping[str, Any]) -> Any:
             rows.append((path, CLASSES[int(digit)], patient, patient, x, y))
     if not rows:
         raise DataError(
-            f"{root} holds no IDC patch (<patient>_idx5_x<x>_y<y>_class<0|1>.png)",
-            hint="Name the folder that holds one folder a patient, or read class folders: "
+            f"{root} contains no IDC patch (<patient>_idx5_x<x>_y<y>_class<0|1>.png)",
+            hint="Name the folder that holds one folder per patient, or read class folders: "
             "--set data.dataset=folder",
         )
     check_foreign_folders("idc", root, (row[0] for row in rows), _FOLDERS, " and ".join(CLASSES))

@@ -55,7 +55,7 @@ def collect_lc25000(root: Path, options: Mapping[str, Any]) -> Any:
         odd += label not in CLASSES
     if not rows:
         raise DataError(
-            f"{root} holds no images in the class folders {', '.join(sorted(wanted))}",
+            f"{root} contains no images in the class folders {', '.join(sorted(wanted))}",
             hint="Name the folder that holds lung_colon_image_set",
         )
     table = pd.DataFrame(rows, columns=["path", "label"], dtype=object)
@@ -71,7 +71,7 @@ def collect_lc25000(root: Path, options: Mapping[str, Any]) -> Any:
 
 def _add_clusters(table: Any, path: Path, wanted: set[str]) -> list[str]:
     """Fill in ``cluster`` and ``group``; return notes on what the table of copies leaves open."""
-    leak = "copies of one tile will lie on both sides of a split"
+    leak = "copies of one tile will be in several subsets"
     if not path.is_file():
         return [
             f"no table of copies ({_TABLE}, or what the option clusters names): each image is its "

@@ -40,7 +40,7 @@ def collect_mnist(root: Path, options: Mapping[str, Any]) -> Any:
             notes.append(f"{split}: left out, for it has {there} but no {lacking}")
     if not tables:
         raise DataError(
-            f"{root} holds no images and labels of MNIST"
+            f"{root} contains no images and labels of MNIST"
             + (f" ({'; '.join(notes)})" if notes else ""),
             hint="Name the folder that holds train-images-idx3-ubyte.gz and its like",
         )

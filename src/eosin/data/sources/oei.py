@@ -39,8 +39,8 @@ def collect_oei(root: Path, options: Mapping[str, Any]) -> Any:
             rows.append((path, label))
     if not rows:
         raise DataError(
-            f"{root} holds no images in folders named {', '.join(CLASSES)}",
-            hint="Name the folder that holds one folder a cell line",
+            f"{root} contains no images in folders named {', '.join(CLASSES)}",
+            hint="Name the folder that holds one folder per cell line",
         )
     table = pd.DataFrame(rows, columns=["path", "label"], dtype=object)
     table.attrs[NOTES] = [

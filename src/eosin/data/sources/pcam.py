@@ -119,7 +119,7 @@ def _read_slides(folder: Path, part: str, targets: IntArray, notes: list[str]) -
     """Read the slides of a part; None if the table is absent or of other images."""
     files = (folder / f"{_STEM}{part}_meta.{suffix}" for suffix in ("csv", "csv.gz"))
     path = next(filter(Path.is_file, files), None)
-    own = "each image is its own group, and one slide can lie on both sides of a split"
+    own = "each image is its own group, and one slide can be in several subsets"
     if path is None:
         notes.append(f"{part}: no slides are known ({_STEM}{part}_meta.csv is not there): {own}")
         return None
@@ -139,26 +139,29 @@ def _read_slides(folder: Path, part: str, targets: IntArray, notes: list[str]) -
             return None
     unknown = int((table["wsi"] == "").sum())
     if unknown:
-        notes.append(f"{part}: no slide is told for {count_images(unknown)}")
+        notes.append(f"{part}: no slide is known for {count_images(unknown)}")
     return table
 
 
 def collect_pcam(root: Path, options: Mapping[str, Any]) -> Any:
     """List PatchCamelyon's images: HDF5 files, or class folders, maybe below part folders.
 
-    Option ``judge``: ``"test"`` (default) takes the official parts as they are; ``"valid"`` makes
+    Option ``evaluate_on``: ``"test"`` (default) takes the official parts; ``"valid"`` makes
     the valid part the split ``test`` and leaves the official test part out. ``part`` is the
     official part, ``slide`` is there if it is known. Raises DataError if none of the forms is
     found, RecipeError for a wrong option.
     """
-    check_options("pcam", options, ["judge"])
-    judge = take_choice(options, "judge", "test", ("test", "valid"))
+    if "judge" in options:  # its former name
+        options = {"evaluate_on": options["judge"], **options}
+        del options["judge"]
+    check_options("pcam", options, ["evaluate_on"])
+    evaluate_on = take_choice(options, "evaluate_on", "test", ("test", "valid"))
     folder = find_official(root)
     if folder is not None:
         table, notes = collect_official(root, folder)
     else:
         table, notes = _collect_folders(root)
-    table = _assign_splits(root, table, judge, notes)
+    table = _assign_splits(root, table, evaluate_on, notes)
     table["mpp"] = str(MPP)
     table.attrs[NOTES] = notes
     return table
@@ -179,8 +182,8 @@ def _collect_folders(root: Path) -> tuple[Any, list[str]]:
             rows.append((path, label, part))
     if not rows:
         raise DataError(
-            f"{root} holds no PatchCamelyon: neither camelyonpatch_level_2_split_*_x.h5, nor the "
-            "class folders 0 and 1, nor these below train, valid, test",
+            f"{root} contains no PatchCamelyon: neither camelyonpatch_level_2_split_*_x.h5, nor "
+            "the class folders 0 and 1, nor these below train, valid, test",
             hint="Name the folder that holds them",
         )
     notes = [
@@ -191,12 +194,14 @@ def _collect_folders(root: Path) -> tuple[Any, list[str]]:
     return (table if has_parts else table.drop(columns="part")), notes
 
 
-def _assign_splits(root: Path, table: Any, judge: str, notes: list[str]) -> Any:
+def _assign_splits(root: Path, table: Any, evaluate_on: str, notes: list[str]) -> Any:
     """Map official parts to splits; without parts there is no split."""
     parts = set(table["part"]) if "part" in table else set()
-    if judge == "valid":
+    if evaluate_on == "valid":
         if "valid" not in parts:
-            raise RecipeError(f"'data.options.judge' is \"valid\", but {root} has no valid part")
+            raise RecipeError(
+                f"'data.options.evaluate_on' is \"valid\", but {root} has no valid part"
+            )
         if "test" in parts:
             kept = table["part"] != "test"
             notes.append(
@@ -207,7 +212,9 @@ def _assign_splits(root: Path, table: Any, judge: str, notes: list[str]) -> Any:
     elif parts:
         table["split"] = table["part"].map(_SPLITS)
         if "test" not in parts and "valid" in parts:
-            notes.append('no test part: the option judge = "valid" judges on the valid part')
+            notes.append(
+                'no test part: the option evaluate_on = "valid" evaluates on the valid part'
+            )
     return table
 
 
@@ -284,7 +291,7 @@ def collect_pcam_kaggle(root: Path, options: Mapping[str, Any]) -> Any:
     check_options("pcam_kaggle", options)
     if not (root / _TABLE).is_file() or not (root / "train").is_dir():
         raise DataError(
-            f"{root} holds no {_TABLE} with a folder train beside it",
+            f"{root} contains no {_TABLE} with a folder train beside it",
             hint="Name the folder that the competition's archive was unpacked into",
         )
     labels = read_text_table(root / _TABLE, ["id", "label"])
@@ -308,7 +315,7 @@ def _check_labels(path: Path, labels: Any) -> None:
         raise DataError(f"{path}: the label of {row['id']} must be 0 or 1, got {row['label']!r}")
     twice = labels[labels["id"].duplicated()]
     if len(twice):
-        raise DataError(f"{path}: {twice.iloc[0]['id']} is told twice")
+        raise DataError(f"{path}: {twice.iloc[0]['id']} is listed twice")
 
 
 def _notes(root: Path, table: Any) -> list[str]:

@@ -46,7 +46,7 @@ def collect_phantom(root: Path, options: Mapping[str, Any]) -> Any:
     if table_path.is_file() and options_path.exists():
         if read_json(options_path) != asked:
             raise DataError(
-                f"{root} holds a phantom of other options",
+                f"{root} contains a phantom with other options",
                 hint="Choose another data.root, or delete that folder",
             )
         return pd.read_csv(table_path, dtype=str, keep_default_na=False)
@@ -60,7 +60,7 @@ def collect_phantom(root: Path, options: Mapping[str, Any]) -> Any:
 register(
     DataSetFacts(
         name="phantom",
-        title="Phantom: simulated H&E, no tissue of anybody",
+        title="Phantom: simulated H&E, not real tissue",
         licence="Apache-2.0",
         citation="Eosin's phantom, docs/phantom.md",
         positive="malignant",

@@ -40,10 +40,10 @@ def hold_out_test(samples: Samples, section: SplitSection, seed: int) -> tuple[S
         SplitError: A class has too few groups (images) for both.
     """
     shares, rng = (1.0 - section.test_share, section.test_share), generator(seed, "folds", "test")
-    by, names = "image" if section.by == "image" else "group", ("the folds", "the test part")
+    by, names = "image" if section.by == "image" else "group", ("the folds", "the test subset")
     parts = divide_rows(samples, by, shares, rng, stratify=section.stratify, names=names)
     divided = with_columns(samples, split=np.where(parts == 0, "train", "test").astype(object))
-    rest = replace(divided.part("train"), name=f"{samples.name} without its test part")
+    rest = replace(divided.part("train"), name=f"{samples.name} without its test subset")
     return divided, rest
 
 
@@ -115,10 +115,10 @@ def _draw_repeat(
     if fallback is not None:
         return fallback
     if not is_possible:
-        raise check_division(samples, units.counts, "all parts of all folds")
+        raise check_division(samples, units.counts, "all subsets of all folds")
     raise SplitError(
-        f"{samples.name}: {len(units.counts)} {units.by}s leave only {repeat} different "
-        f"drawings of {section.k} folds, but {section.repeats} were asked for",
+        f"{samples.name}: {len(units.counts)} {units.by}s allow only {repeat} different "
+        f"divisions into {section.k} folds, but {section.repeats} were requested",
         hint=f"Use at most {repeat}: repeats = {repeat} (--set data.split.repeats={repeat})",
     )
 

@@ -16,7 +16,7 @@ from eosin.data.splits.partition import find_units, with_columns
 from eosin.recipe.data import SplitSection
 
 _BY_IMAGE = (
-    "or divide by image, which is flattering where images share a patient: "
+    "or split by image, which inflates the results if images share a patient: "
     "--set data.split.by=image"
 )
 
@@ -190,8 +190,8 @@ def check_classes(
 
 def _why(folds: int | None, parts: Sequence[str]) -> str:
     if folds is None:
-        return f"{listing(parts)} must each hold one"
-    return f"each of the {folds} folds must hold one, and leave one each to train and val"
+        return f"{listing(parts)} must each contain one"
+    return f"each of the {folds} folds must contain one, and leave one each for train and val"
 
 
 def _hint(by: str, n_units: int, folds: int | None) -> str:
@@ -215,7 +215,7 @@ def check_column(samples: Samples, *, draws_val: bool = False) -> None:
         raise SplitError(
             f"{samples.name}: the protocol 'column' needs a column `split` with "
             f"{', '.join(SPLITS)}, but there is none",
-            hint="Add it, or let Eosin divide: --set data.split.protocol=grouped",
+            hint="Add it, or let Eosin split the data: --set data.split.protocol=grouped",
         )
     splits = np.asarray(samples.frame["split"], dtype=object)
     n_empty = int((splits == "").sum())
@@ -229,7 +229,7 @@ def check_column(samples: Samples, *, draws_val: bool = False) -> None:
     missing = [name for name in needed if name not in present]
     if missing:
         raise SplitError(
-            f"{samples.name}: the column `split` holds only {' and '.join(present)}; "
+            f"{samples.name}: the column `split` contains only {' and '.join(present)}; "
             f"{' and '.join(missing)} must be there too",
             hint=_column_mend(missing),
         )
@@ -250,7 +250,7 @@ def _check_training_classes(samples: Samples, mask: np.typing.NDArray[np.bool_])
     for name, count in zip(samples.class_names, counts.tolist(), strict=True):
         if count == 0:
             raise SplitError(
-                f"{samples.name}: the rows marked train hold no image of the class {name!r}",
+                f"{samples.name}: the rows marked train contain no image of the class {name!r}",
                 hint="Mark some of its groups as train, or leave the class out",
             )
 

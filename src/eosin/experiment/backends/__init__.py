@@ -28,7 +28,7 @@ from eosin.training.data import FitInputs, Probe
 SOURCE = "source"
 RANDOM = "none"
 
-_SIMULATED = " Trained on simulated images: it knows nothing of tissue."
+_SIMULATED = " Trained on simulated images: not on real tissue."
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def draft_info(
         trainable=trainable,
         macs=macs,
         weights_sha256=sha256_file(folder.weights),
-        licence="the user's to choose; the training data's licence applies as well",
+        licence="chosen by the user; the licence of the training data also applies",
         intended_use=RESEARCH_USE_ONLY + (_SIMULATED if origin.facts["simulated"] else ""),
     )
 

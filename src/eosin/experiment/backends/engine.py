@@ -106,7 +106,7 @@ def check(recipe: Recipe) -> None:
 def _refuse(key: str, value: Any) -> None:
     shown = "set" if isinstance(value, tuple) else repr(value)
     raise RecipeError(
-        f"'{key}' is {shown}, which the NumPy engine does not have",
+        f"'{key}' is {shown}, which the NumPy engine does not support",
         hint='Leave it out, or set model.backend = "pytorch"',
     )
 
@@ -170,7 +170,7 @@ def write(network: Network, folder: ModelFolder, origin: Origin, images: ImageSo
     Raises:
         TrainingError: The outputs of the exported network differ.
     """
-    # When a training is restarted, the folder holds no valid model until the new one is written.
+    # When a training is restarted, the folder contains no valid model until the new one is written.
     folder.info.unlink(missing_ok=True)
     folder.onnx.unlink(missing_ok=True)
     write_arrays(folder.weights, to_twin(network.state))

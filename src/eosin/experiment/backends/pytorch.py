@@ -78,7 +78,9 @@ def train(
     inputs = _keep_trainable(inputs, initial.untrained)
     if initial.unfrozen:
         n_tensors = quantity(len(initial.unfrozen), "tensor")
-        _LOG.info(f"{n_tensors} before the cut stay trainable: no training has included them yet")
+        _LOG.info(
+            f"{n_tensors} of the frozen part are trained: the initial weights do not contain them"
+        )
         _check_still(recipe, n_tensors)
     run_training = fit_head if needs_features_only(inputs) else fit
     return run_training(network, recipe.train, inputs, run), initial
@@ -93,9 +95,9 @@ def _check_still(recipe: Recipe, n_tensors: str) -> None:
     key = "transfer.standardise" if recipe.transfer.standardise else "train.balance"
     if recipe.transfer.standardise or recipe.train.balance == "smote":
         raise RecipeError(
-            f"'{key}' needs features that stay the same, but {n_tensors} of the backbone must be "
+            f"'{key}' needs a frozen backbone, but {n_tensors} of it must be "
             "trained first: the initial weights do not contain them",
-            hint="Leave it out, or put a [[transfer.stage]] before",
+            hint="Leave it out, or add a [[transfer.stage]] before it",
         )
 
 
@@ -108,7 +110,7 @@ def write(
     network: nn.Module, folder: ModelFolder, origin: Origin, images: ImageSource
 ) -> ModelInfo:
     """Write weights and ONNX; the folder is a valid model once ``model.json`` follows."""
-    # When a training is restarted, the folder holds no valid model until the new one is written.
+    # When a training is restarted, the folder contains no valid model until the new one is written.
     folder.info.unlink(missing_ok=True)
     save_weights(folder.weights, network)
     preprocessing = origin.preprocessing

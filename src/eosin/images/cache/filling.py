@@ -287,7 +287,7 @@ class Reader:
             # Otherwise the hash would be of other bytes than those that were decoded.
             if stat_file(key[0]) == hashed.stat:
                 return reading
-        return _refused(key, f"{item.file} changes while it is read")
+        return _refused(key, f"{item.file} changed while it was read")
 
     def _decode(self, key: Key, item: Item, state: FileState) -> Reading:
         pixels = None
@@ -312,7 +312,7 @@ class Reader:
                 self.decode(item.file, item.index)
         except ImageError as error:
             return str(error)
-        return f"{item.file} changes while it is read"
+        return f"{item.file} changed while it was read"
 
 
 def _refused(key: Key, reason: str) -> Reading:

@@ -27,7 +27,7 @@ from eosin.images.cache.index import StoreSettings, read_index
 _LOG = logging.getLogger(__name__)
 
 #: Hint for a cache that cannot be written, which no ``-o`` changes.
-ELSEWHERE = "Set EOSIN_CACHE to a folder you may write"
+ELSEWHERE = "Set EOSIN_CACHE to a writable folder"
 _WAITING = "Waiting for another process that reads the same images"
 _DOOMED = ".cleared-"
 
@@ -196,7 +196,9 @@ def own(lock: Path, marker: Path) -> Iterator[bool]:
 
 def _is_free(handle: int | None) -> bool:
     if handle is None:
-        raise OutputError("the cache cannot be locked", hint="May you write there?")
+        raise OutputError(
+            "the cache cannot be locked", hint="Do you have permission to write there?"
+        )
     if sys.platform != "win32":
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

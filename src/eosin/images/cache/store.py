@@ -40,7 +40,7 @@ from eosin.images.cache.index import (
     write_index,
 )
 
-_HINT = "Was the cache cleared or damaged meanwhile? Run it again: what is missing is read anew"
+_HINT = "Was the cache cleared or damaged meanwhile? Run it again: missing images are read again"
 _FLUSH_S = 20.0
 #: Least ratio of the whole time to that of writing the index.
 _FLUSH_SHARE = 20

@@ -130,7 +130,7 @@ class TestTable:
         rows = [{**row, "cluster": c} for row, c in zip(CLEAN, ["1", "", "1", "", ""], strict=True)]
         finding = only(audit_samples(make_samples(rows)))
         assert (finding.kind, finding.severity) == ("same_cluster", "leak")
-        assert "cluster of look-alike tiles stands in both train and val: 1" in finding.message
+        assert "cluster of look-alike tiles is in both train and val: 1" in finding.message
 
     def test_same_accession_from_its_column(self):
         rows = [{**row, "accession": a} for row, a in zip(CLEAN, "uvwxu", strict=True)]

@@ -70,12 +70,12 @@ def halve(image):
 
 COPIES = {
     "mirrored": (lambda image: image[:, ::-1], "mirrored"),
-    "upside down": (lambda image: image[::-1], "turned upside down and mirrored"),
-    "turned": (lambda image: np.rot90(image), "turned by "),
-    "transposed": (lambda image: image.transpose(1, 0, 2), "mirrored and turned by "),
-    "JPEG": (save_jpeg, "saved anew or resized"),
-    "halved": (halve, "saved anew or resized"),
-    "small": (lambda image: resize(image, 60), "saved anew or resized"),
+    "rotated by 180°": (lambda image: image[::-1], "rotated by 180° and mirrored"),
+    "turned": (lambda image: np.rot90(image), "rotated by "),
+    "transposed": (lambda image: image.transpose(1, 0, 2), "mirrored and rotated by "),
+    "JPEG": (save_jpeg, "re-encoded or resized"),
+    "halved": (halve, "re-encoded or resized"),
+    "small": (lambda image: resize(image, 60), "re-encoded or resized"),
     "cropped": (lambda image: image[5:, : SIDE - 5], "cropped by about "),
 }
 
@@ -103,7 +103,7 @@ def test_a_planted_copy_is_found_and_named(tissue, name):
 def test_images_of_one_stain_are_not_copies(tissue):
     found = find_near_duplicates(make_image_index(tissue))
     assert found.matches == ()
-    assert found.reach[0].startswith("Copies were looked for")
+    assert found.reach[0].startswith("Checked for copies")
 
 
 def test_plain_images_do_not_match_each_other():
@@ -182,7 +182,7 @@ class TestTelling:
     def test_across_splits_a_leak_inside_one_a_note(self):
         samples = make_samples([("1", "a", "train"), ("2", "a", "test"), ("3", "a", "train")])
         near_duplicates = NearDuplicates(
-            (Match("1", "2", 0.99, "mirrored"), Match("1", "3", 0.9, "turned by 90°"))
+            (Match("1", "2", 0.99, "mirrored"), Match("1", "3", 0.9, "rotated by 90°"))
         )
         report = audit_samples(samples, near_duplicates=near_duplicates)
         assert kinds(report) == [
@@ -198,13 +198,13 @@ class TestTelling:
     def test_what_a_third_image_links_is_told_once(self):
         samples = make_samples([("1", "a", "train"), ("2", "a", "val"), ("3", "a", "test")])
         near_duplicates = NearDuplicates(
-            (Match("1", "2", 0.99, "mirrored"), Match("2", "3", 0.8, "turned by 90°"))
+            (Match("1", "2", 0.99, "mirrored"), Match("2", "3", 0.8, "rotated by 90°"))
         )
         leaks = audit_samples(samples, near_duplicates=near_duplicates).leaks
         assert [(p.a, p.b, p.how) for leak in leaks for p in leak.pairs] == [
             ("1", "2", "mirrored"),
             ("1", "3", "by way of other images"),
-            ("2", "3", "turned by 90°"),
+            ("2", "3", "rotated by 90°"),
         ]
 
     def test_two_labels_are_a_conflict_besides(self):
@@ -262,7 +262,7 @@ class TestGeometry:
         full = ImageIndex(image_index.cells, image_index.pictures, vectors, lambda row: images[row])
         (match,) = find_near_duplicates(full).matches
         assert (match.a, match.b) == ("2", "6")
-        assert match.how.startswith("mirrored, turned by 20°, scaled by 0.6")
+        assert match.how.startswith("mirrored, rotated by 20°, scaled by 0.6")
         assert find_near_duplicates(image_index).matches == ()
 
     def test_images_of_one_group_are_compared_as_copies_only(self):
@@ -279,7 +279,7 @@ class TestGeometry:
         assert {(m.a, m.b) for m in find_near_duplicates(apart).matches} == pairs
         near_duplicates = find_near_duplicates(replace(image_index, groups=tuple("abcdefce")))
         assert [(m.a, m.b) for m in near_duplicates.matches] == [("4", "7")]
-        assert any("one group" in words for words in near_duplicates.reach)
+        assert any("Within a group" in words for words in near_duplicates.reach)
 
     def test_long_work_is_announced_with_its_time(self, monkeypatch, messages):
         images = [make_tissue(seed, 64) for seed in range(70)]
@@ -306,7 +306,7 @@ class TestGeometry:
             ImageIndex(image_index.cells, image_index.pictures, None, lambda r: images[r])
         ).matches
         assert (match.a, match.b) == ("7", "40")
-        assert match.how == "turned by 5°, scaled by 0.92"
+        assert match.how == "rotated by 5°, scaled by 0.92"
 
 
 SUFFIXES = {".png", ".jpg", ".jpeg"}

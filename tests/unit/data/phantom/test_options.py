@@ -37,7 +37,7 @@ def test_a_value_out_of_range_is_refused(values, message):
 
 
 def test_both_classes_need_a_patient():
-    with pytest.raises(DataError, match="leave both classes a patient") as caught:
+    with pytest.raises(DataError, match="leave each class a patient") as caught:
         PhantomOptions(patients=4, malignant_fraction=0.01)
     assert caught.value.hint
 

@@ -88,7 +88,7 @@ def test_malignant_is_positive_unless_the_label_is_another(draw_tree):
 def test_options_and_empty_folders_are_refused(tmp_path):
     with pytest.raises(UsageError, match="breakhis takes no options, got 'fold'"):
         collect_breakhis(tmp_path, {"fold": 1})
-    with pytest.raises(DataError, match="holds no BreakHis image") as caught:
+    with pytest.raises(DataError, match="contains no BreakHis image") as caught:
         collect_breakhis(tmp_path, {})
     assert "BreaKHis_v1" in caught.value.hint
 

@@ -101,8 +101,8 @@ def test_paths_of_another_system_are_read(draw):
         (("C:/a.tif,dmso,p1,f1,x",), HEAD, "leads out of the data set's folder"),
         (("a.tif,dmso,,f1,x",), HEAD, "row 2 has no plate"),
         (("a.tif,dmso,p1,f1,x", "b.tif,,p1,f1,x"), HEAD, "row 3 has no class"),
-        (("a.tif,dmso,p1,f1,x", "a.tif,drug,p1,f1,x"), HEAD, "a.tif is told twice"),
-        (("a.tif,dmso,p1,f1,x", "./a.tif,drug,p1,f1,x"), HEAD, "a.tif is told twice"),
+        (("a.tif,dmso,p1,f1,x", "a.tif,drug,p1,f1,x"), HEAD, "a.tif is listed twice"),
+        (("a.tif,dmso,p1,f1,x", "./a.tif,drug,p1,f1,x"), HEAD, "a.tif is listed twice"),
         (ROWS, HEAD.replace("plate", "well"), "has no column 'plate'"),
     ],
 )

@@ -46,10 +46,10 @@ def test_only_visible_images_in_class_folders_count(draw):
 
 
 def test_what_cannot_be_a_data_set_is_refused(draw, tmp_path):
-    with pytest.raises(DataError, match="holds no images in class folders"):
+    with pytest.raises(DataError, match="contains no images in class folders"):
         collect_folder(tmp_path, {})
     draw("top.png")
-    with pytest.raises(DataError, match="holds no images in class folders"):
+    with pytest.raises(DataError, match="contains no images in class folders"):
         collect_folder(tmp_path, {})
     with pytest.raises(UsageError, match="folder has no such option"):
         collect_folder(tmp_path, {"x": 1})
@@ -70,12 +70,12 @@ def test_a_positive_class_must_be_a_folder(draw):
     root = draw("a/x.png", "b/y.png")
     found = collect_samples("folder", root, {}, label="label", positive="b")
     assert found.positive == "b"
-    with pytest.raises(ManifestError, match="'c' is no label"):
+    with pytest.raises(ManifestError, match="'c' is not a label"):
         collect_samples("folder", root, {}, label="label", positive="c")
 
 
 def test_an_unknown_data_set_is_refused(tmp_path):
-    with pytest.raises(UnknownNameError, match="no data set is called 'folders'") as caught:
+    with pytest.raises(UnknownNameError, match="unknown data set 'folders'") as caught:
         collect_samples("folders", tmp_path, {}, label="label", positive=None)
     assert caught.value.hint == "Did you mean 'folder'?"
 
@@ -114,7 +114,7 @@ def test_images_without_a_patient_or_a_class_are_told(tmp_path):
 def test_parts_beside_other_folders_are_no_classes_either(draw):
     classes = [f"{part}/{label}/x.png" for part in ("train", "test") for label in "ab"]
     root = draw(*classes, "extra/z.png")
-    with pytest.raises(DataError, match="parts, not classes"):
+    with pytest.raises(DataError, match="subsets, not classes"):
         collect_folder(root, {})
     one = draw("one/test/x.png", "one/control/y.png") / "one"
     assert set(collect_folder(one, {})["label"]) == {"test", "control"}

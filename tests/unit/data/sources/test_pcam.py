@@ -13,7 +13,7 @@ from eosin.data.sources.pcam import collect_pcam
 from eosin.images.containers import read_item
 
 STEM = "camelyonpatch_level_2_split_"
-OWN = "each image is its own group, and one slide can lie on both sides of a split"
+OWN = "each image is its own group, and one slide can be in several subsets"
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_slides_of_other_images_are_not_believed(draw):
 
 def test_a_row_without_a_slide_is_counted(draw):
     table = collect_pcam(draw("train", slides=("a", "", "b")), {})
-    assert "train: no slide is told for 1 image" in table.attrs[NOTES]
+    assert "train: no slide is known for 1 image" in table.attrs[NOTES]
 
 
 @pytest.mark.parametrize(("half", "lacking"), [("x", "images"), ("y", "labels")])
@@ -153,7 +153,7 @@ def test_class_folders_with_parts(tmp_path):
     assert list(table["split"]) == ["train", "train", "val", "val"]
     notes = table.attrs[NOTES]
     assert "3 images outside the class folders 0 and 1: left out" in notes
-    assert any('judge = "valid"' in note for note in notes)
+    assert any('evaluate_on = "valid"' in note for note in notes)
 
 
 def test_class_folders_without_parts(tmp_path):

@@ -51,7 +51,7 @@ def test_the_unlabelled_test_images_are_left_out_and_told(draw):
     [
         (["a,0", "b,2"], "the label of b must be 0 or 1, got '2'"),
         (["a,0", "b,"], "the label of b must be 0 or 1, got ''"),
-        (["a,0", "b,1", "a,1"], "a is told twice"),
+        (["a,0", "b,1", "a,1"], "a is listed twice"),
     ],
 )
 def test_odd_labels_are_refused(rows, reason, draw):

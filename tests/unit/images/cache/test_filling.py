@@ -286,7 +286,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused_and_not_remembered(work
         return workshop.decoder(file, index)
 
     _, (entry,) = workshop.read("a.raw", decode=decode)
-    assert entry == Entry(None, f"{path} changes while it is read", None, None)
+    assert entry == Entry(None, f"{path} changed while it was read", None, None)
     assert workshop.read("a.raw")[1][0].row is not None
 
 
