@@ -9,7 +9,7 @@ import inspect
 import json
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
@@ -244,11 +244,13 @@ def _used_in_recipes() -> dict[str, list[tuple[str, Any]]]:
 def commands_page() -> str:
     """Return every command with its arguments and options as Markdown."""
     root = typer.main.get_command(app)
+    shared = {one.name for one in root.params}
     parts = [f"## Options of every command\n\n{_parameters(root)}"]
     for path, command in _commands(root, "eosin"):
         usage = " ".join([path, *command.collect_usage_pieces(_context(command, path))])
         text = inspect.cleandoc(command.help or "")
-        parts.append(f"## `{path}`\n\n{text}\n\n```sh\n{usage}\n```\n\n{_parameters(command)}")
+        table = _parameters(command, shared)
+        parts.append(f"## `{path}`\n\n{text}\n\n```sh\n{usage}\n```\n\n{table}")
     return "\n\n".join(part.rstrip() for part in parts)
 
 
@@ -264,11 +266,11 @@ def _commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
             yield f"{path} {name}", one
 
 
-def _parameters(command: Any) -> str:
+def _parameters(command: Any, shared: Collection[str] = ()) -> str:
     rows = []
     for one in command.params:
         name, help_text = one.get_help_record(_context(command, "eosin")) or (one.name, "")
-        if one.name != "help":
+        if one.name not in {"help", *shared}:
             rows.append(f"| `{name.strip()}` | {help_text.replace('|', chr(92) + '|')} |")
     return "\n".join(["| argument or option | meaning |", "|---|---|", *rows]) if rows else ""
 
