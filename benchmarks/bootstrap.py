@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from eosin.core.seeding import generator
-from eosin.metrics import Predictions, summarise
+from eosin.metrics.predictions import Predictions
+from eosin.metrics.summary import summarise
 
 ROWS = 100_000
 #: Seconds by number of groups.

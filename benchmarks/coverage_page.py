@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.interval_coverage import NAIVE_SIZE
 from eosin.core.files import write_text
-from eosin.metrics import coverage_table
+from eosin.metrics.intervals import coverage_table
 
 PAGE = Path(__file__).parents[1] / "docs" / "statistics.md"
 MARKS = ("<!-- tables by benchmarks.coverage_page -->", "<!-- end of tables -->")

@@ -24,7 +24,7 @@ from eosin.core.types import FloatArray, IntArray
 from eosin.engine import SGD, Adam, Network, Optimiser, Plan, evaluate, mnist_cnn, shuffled
 from eosin.engine.training import Row
 from eosin.images.idx import IdxImages, read_idx_labels
-from eosin.metrics import wilson
+from eosin.metrics.intervals import wilson
 from eosin.reporting.style import COLOURS, house_style
 
 DATA = Path(os.environ.get("EOSIN_DATA", Path(__file__).parents[2] / "shared" / "data"))

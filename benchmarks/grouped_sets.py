@@ -16,10 +16,10 @@ import numpy as np
 
 from eosin.core.seeding import generator
 from eosin.core.types import Estimate, FloatArray, IntArray
-from eosin.metrics import Predictions
 from eosin.metrics.catalogue import DISTINCT
 from eosin.metrics.intervals import MIN_GROUPS, estimate, estimate_difference, support
 from eosin.metrics.measurement import Measurement
+from eosin.metrics.predictions import Predictions
 from eosin.metrics.summary import Patients
 
 POPULATION = 200_000

@@ -34,8 +34,9 @@ from benchmarks.grouped_sets import (
 from eosin.core.files import read_json, write_json
 from eosin.core.seeding import generator
 from eosin.core.types import FloatArray
-from eosin.metrics import bootstrap, wilson
 from eosin.metrics.catalogue import DISTINCT
+from eosin.metrics.intervals import wilson
+from eosin.metrics.measurement import bootstrap
 
 SIZES = (10, 12, 16, 20, 29, 40, 60, 100, 200)
 #: At which the other scenarios are simulated, and images drawn one by one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import logging
 import os
@@ -45,6 +46,8 @@ logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 def run(arguments: list[str] | None = None) -> None:
     """Run the command and exit with its status; ``arguments`` come without the program's name."""
+    # Imports make many objects and no garbage: fewer collections save a tenth of a second.
+    gc.set_threshold(50_000, 20, 20)
     given = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -94,6 +94,21 @@ def test_no_torch_comes_in():
     assert found.stdout.split() == []
 
 
+def test_a_prediction_imports_nothing_that_it_does_not_need(tiny_run, tiny_phantom):
+    image = next((tiny_phantom / "benign").rglob("*.png"))
+    slow = {"torch", "scipy", "matplotlib", "h5py", "rich", "ssl", "pyarrow.parquet", "jinja2"}
+    found = run(
+        f"""
+        import sys
+        from eosin.__main__ import call
+        assert call(["predict", {str(tiny_run)!r}, {str(image)!r}]) == 0
+        print("imported", *sorted({slow} & sys.modules.keys()))
+        """
+    )
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.splitlines()[-1] == "imported"
+
+
 def test_the_command_starts_fast():
     # Processor time, so that a busy machine does not count; the best of three.
     code = "import time; import eosin.cli.app; print(time.process_time())"

@@ -4,7 +4,7 @@ import copy
 
 from benchmarks import coverage_page
 
-from eosin.metrics import coverage_table
+from eosin.metrics.intervals import coverage_table
 
 
 def test_page_is_rendered_from_the_kept_table():

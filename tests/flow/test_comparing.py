@@ -102,7 +102,7 @@ def test_the_command_tells_and_refuses(command, tiny_run, folds_run, tmp_path):
     for wrong, words in (
         (tiny_run / "model", "not a finished run folder"),
         (tmp_path / "nowhere", "does not exist"),
-        (tiny_run, "named twice"),
+        (tiny_run, "given twice"),
     ):
         assert words in command("compare", tiny_run, wrong, "-o", tmp_path / "new").complaint
     full = command("compare", tiny_run, folds_run, "-o", tmp_path / "out")

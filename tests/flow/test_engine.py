@@ -133,12 +133,12 @@ def test_another_network_is_refused(command, recipe_file, tmp_path):
     model = {**NUMPY["model"], "name": "vgg16"}
     result = command("train", recipe_file(model=model), "-o", tmp_path / "run")
     assert result.status == 2
-    assert "no model of the NumPy engine is called 'vgg16'. Known: light_cnn" in result.complaint
+    assert "unknown model of the NumPy engine 'vgg16'. Known: light_cnn" in result.complaint
 
 
 def test_a_training_that_diverges_ends_in_one_line(command, recipe_file, tmp_path):
     recipe = recipe_file(**NUMPY, train={"lr": 1e30})
     result = command("train", recipe, "-o", tmp_path / "run")
     assert result.status == 1
-    assert "the loss is nan at step 2: what comes out of " in result.complaint
+    assert "the loss is nan at step 2: the output of " in result.complaint
     assert "RuntimeWarning" not in result.err

@@ -139,7 +139,7 @@ def test_a_model_of_before_has_no_profile_and_is_judged_all_the_same(
     labels = ("--map", "tumour=malignant")
     result = command("evaluate", model, "--data", abroad, *labels, "-o", tmp_path / "a")
     assert result.status == 0, result.err
-    assert "drift: unknown: the model carries no profile" in result.out
+    assert "drift: unknown: the model has no reference profile" in result.out
     assert "others of these patients, is unknown" in result.out
     assert "others of these patients, is unknown" in (tmp_path / "a" / "report.html").read_text()
     assert json.loads((tmp_path / "a" / "drift.json").read_text())["shifts"] == {}

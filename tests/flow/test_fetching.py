@@ -437,7 +437,7 @@ def test_a_stopped_fetch_keeps_its_part_and_goes_on(
     _, said = running.communicate(timeout=60)
     assert running.returncode != 0
     if how == signal.SIGINT:
-        assert said.splitlines()[-1].startswith("eosin: stopped; ")
+        assert said.splitlines()[-1].startswith("eosin: interrupted; ")
         words = shlex.split(said.partition("To resume: eosin ")[2])
         assert "Traceback" not in said
     kept = part.stat().st_size

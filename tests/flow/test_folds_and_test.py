@@ -121,4 +121,4 @@ def test_a_moved_run_finds_its_images(command, trained, tmp_path):
 def test_the_plan_lists_the_test_part(command, run):
     result = command("train", run.recipe, "--plan")
     assert result.status == 0, result.err
-    assert tells(result.out, "0-0", "1-2", "test", "6 ×")
+    assert tells(result.out, "0-0", "1-2", "test", "6 networks")

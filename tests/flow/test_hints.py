@@ -652,6 +652,7 @@ EXCUSED = {
     "--map names {}": "states what was wrong",
     "--map {}={}": "states what was wrong",
     "needs a .csv": "states what was wrong",
+    "reading.py: --set {}": "states what was wrong",
     "needs key=value": "states what was wrong",
     "the recipe has the items": "states what was wrong",
     "already has a value": "states what was wrong",

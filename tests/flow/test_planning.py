@@ -141,7 +141,7 @@ def test_the_lines_say_it_for_every_fold(command, folds_run, drawn):
     assert "0-1 " in lines["split"]
     found, _ = plan(folds_run / "recipe.toml")
     assert found.trainings == 2
-    assert lines["training"].startswith(f"2 × at most {found.steps // 2} steps of ")
+    assert lines["training"].startswith(f"2 networks: up to {found.steps // 2} steps")
     history = [read_history(folds_run / "folds" / name / "history.csv") for name in ("0-0", "0-1")]
     assert found.steps == pytest.approx(sum(h["step"].max() for h in history), abs=4)
     mebibytes = size_of(drawn(folds_run)) / 2**20
@@ -153,7 +153,7 @@ def test_a_run_can_be_planned_and_nothing_is_written(command, tiny_run):
     before = {path: path.stat().st_mtime_ns for path in tiny_run.rglob("*")}
     result = command("train", "--resume", tiny_run, "--plan")
     assert result.status == 0
-    assert "1 × at most 8 steps of " in result.out
+    assert "1 network: up to 8 steps" in result.out
     assert {path: path.stat().st_mtime_ns for path in tiny_run.rglob("*")} == before
     result = command("train", "--plan")
     assert "no recipe was given" in result.complaint

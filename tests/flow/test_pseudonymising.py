@@ -67,7 +67,7 @@ def test_a_run_leaves_without_its_patients_and_paths(command, run, tiny_phantom,
 
     result = command("report", run, "--pseudonymise", "-o", tmp_path / "copy")
     assert result.status == 0, result.err
-    assert "left out" in result.err
+    assert "not copied" in result.err
     assert files(run) == before
     copy = tmp_path / "copy"
     assert result.out.split() == ["report", str(copy / "report.html")]

@@ -119,8 +119,8 @@ def test_a_plan_lists_what_a_repair_joins_once(command, write_table, recipe):
     result = command("train", recipe(table, repair=True), "--plan")
     assert result.status == 0
     lines = (result.out + result.err).splitlines()
-    assert len([line for line in lines if line.startswith("Repair joined")]) == 1
-    joined = [line for line in lines if line.startswith("joined ")]
+    assert len([line for line in lines if line.startswith("Repair merged")]) == 1
+    joined = [line for line in lines if line.startswith("merged ")]
     assert len(joined) == len(set(joined)) == 2
 
 

@@ -175,7 +175,7 @@ def test_the_stain_of_patients_needs_a_table_that_tells_them(by_patient, slides,
     for arguments in (("evaluate", by_patient, "--data", bare), ("predict", by_patient, bare)):
         result = command(*arguments)
         assert result.status == 1
-        assert "tells the patient of no image" in result.complaint
+        assert "has no patient for any image" in result.complaint
     # An image of an unknown patient tells its own stain, as in training.
     table.loc[3, "patient"] = ""
     table[["path", "patient"]].to_csv(bare, index=False)
@@ -227,7 +227,7 @@ def test_an_ensemble_counts_what_its_members_left_as_it_was(by_tile, train, comm
         ({"method": "macenko", "reference": "absent.png"}, "'stain.reference'"),
         ({"unit": "slide"}, "need a `method`"),
         ({"apply_to": "training"}, "need a `method`"),
-        ({"method": "vahadane", "unit": "slide"}, "tells the slide of no image"),
+        ({"method": "vahadane", "unit": "slide"}, "has no slide for any image"),
     ],
 )
 def test_what_cannot_be_normalised_by_is_refused(

@@ -114,7 +114,7 @@ def test_folds_are_resumed_fold_by_fold(command, folds_run, tmp_path, stop_at, o
         result = command("train", "--resume", run)
     assert result.status == 0, result.err
     assert trained == ["0-1"]
-    assert "fold 1 of 2: done before" in result.err
+    assert "fold 1 of 2: already done" in result.err
     assert {path: path.stat().st_mtime_ns for path in first} == first
     assert read_metrics(run / "metrics.json") == read_metrics(folds_run / "metrics.json")
     assert same_weights(run, folds_run)
@@ -135,7 +135,7 @@ def test_a_changed_recipe_is_named_and_refused(command, recipe_file, tiny_run, t
     assert "'model.arguments.hidden_activation' was None, is 'relu'" in result.complaint
     result = command("train", recipe_file(), "--resume", tmp_path / "none")
     assert result.status == 1
-    assert "is no run folder" in result.complaint
+    assert "is not a run folder" in result.complaint
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def test_changed_data_are_named_and_refused(command, listed, tmp_path):
         start = f"eosin: the data have changed since {run} was started: "
         assert found.complaint.startswith(start)
         assert "start a new run" in found.complaint
-        return found.complaint.removeprefix(start).partition(". Put")[0]
+        return found.complaint.removeprefix(start).partition(". Restore")[0]
 
     for metrics in (True, False):  # a finished run, and one that is not
         if not metrics:

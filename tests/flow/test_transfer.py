@@ -115,8 +115,8 @@ def test_finished_stages_are_not_trained_again(finished, tmp_path, command):
     before = sha256_file(run / "stages" / "2-two" / "model" / "model.safetensors")
     result = command("train", "--resume", run)
     assert result.status == 0, result.err
-    assert "stage 1, one: done before" in result.out + result.err
-    assert "stage 2, two: done before" in result.out + result.err
+    assert "stage 1, one: already done" in result.out + result.err
+    assert "stage 2, two: already done" in result.out + result.err
     assert sha256_file(run / "stages" / "2-two" / "model" / "model.safetensors") == before
 
 
@@ -149,7 +149,7 @@ def test_stages_of_a_finished_run_follow_their_moved_images(
 def test_an_equal_stage_is_trained_once_for_all_runs(chain, finished, tmp_path, command):
     def count_kept():
         """Other tests of this process keep stages, too."""
-        return re.findall(r"(\d+) finished stages of transfer", command("data", "cache").out)
+        return re.findall(r"(\d+) training stages", command("data", "cache").out)
 
     before = count_kept()
     assert int(before[0]) >= 2
@@ -158,7 +158,7 @@ def test_an_equal_stage_is_trained_once_for_all_runs(chain, finished, tmp_path, 
     path.write_text(tomli_w.dumps({**values, "name": "another"}))
     result = command("train", path, "-o", tmp_path / "run")
     assert result.status == 0, result.err
-    for line in ("stage 1, one: an equal one", "stage 2, two: an equal one"):
+    for line in ("stage 1, one: reused", "stage 2, two: reused"):
         assert line in result.out + result.err
     for name in ("1-one", "2-two"):
         mine, theirs = (run / "stages" / name for run in (tmp_path / "run", finished))
@@ -238,8 +238,8 @@ def test_the_plan_tells_every_stage_and_a_head_that_is_trained_alone(chain, tmp_
     assert result.status == 0, result.err
     lines = result.out.splitlines()
     assert sum(line.startswith("stage ") for line in lines) == 2
-    assert any("stage      one: 24 images, at most 2 steps" in line for line in lines), result.out
-    assert any("training   1 × the head alone" in line for line in lines), result.out
+    assert any("stage      one: 24 images, up to 2 steps" in line for line in lines), result.out
+    assert any("training   1 network: its head only" in line for line in lines), result.out
 
 
 def test_a_source_that_is_not_there_is_named(chain, tmp_path, command):

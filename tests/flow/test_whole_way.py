@@ -28,7 +28,8 @@ from eosin.experiment.writer import Stopwatch, open_experiment
 from eosin.images.bank import load_bank
 from eosin.images.preprocess import to_input
 from eosin.inference.classifier import Classifier
-from eosin.metrics import METRIC_NAMES, softmax
+from eosin.metrics.calibration import softmax
+from eosin.metrics.catalogue import METRIC_NAMES
 from eosin.networks import build_network
 from eosin.recipe import read_recipe, recipe_from_dict
 from eosin.training.checkpoints import load_weights

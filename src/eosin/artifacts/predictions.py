@@ -11,7 +11,6 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from eosin.artifacts.integrity import damaged
 from eosin.artifacts.layout import RunFolder
@@ -118,6 +117,8 @@ def read_header(path: Path) -> list[str]:
     try:
         with open_file(path) as stream:
             if path.suffix == ".parquet":
+                import pyarrow.parquet as pq
+
                 return list(pq.read_schema(stream).names)
             lines = io.TextIOWrapper(io.BytesIO(stream.read(_MAX_HEADER)), "utf-8-sig", newline="")
             return next(csv.reader(lines, strict=True), [])

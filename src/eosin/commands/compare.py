@@ -40,9 +40,9 @@ from eosin.exporting.costs import (
     read_cost,
     training_seconds,
 )
-from eosin.metrics import METRICS, count_patients
-from eosin.metrics.catalogue import COMPARED
+from eosin.metrics.catalogue import COMPARED, METRICS
 from eosin.metrics.comparison import FLIPS
+from eosin.metrics.summary import count_patients
 from eosin.privacy.pseudonymise import hide_document
 from eosin.privacy.release import know, list_files
 from eosin.recipe.schema import EvaluateSection, Recipe

@@ -49,7 +49,6 @@ from eosin.images.staining import check_units
 from eosin.images.vectors import SUFFIXES, read_features
 from eosin.inference.classifier import Classifier
 from eosin.inference.reading import normalise_cells, read_cells, stains_of_units
-from eosin.privacy.pseudonymise import hide_document, hide_skipped, hide_table, know_samples
 from eosin.reporting.terminal import format_abstained, format_prediction, format_unchanged
 from eosin.stain import Source
 
@@ -135,6 +134,13 @@ def predict(
         }
     )
     if pseudonymise:
+        from eosin.privacy.pseudonymise import (
+            hide_document,
+            hide_skipped,
+            hide_table,
+            know_samples,
+        )
+
         known = know_samples(Samples(table, Path(), classifier.info.class_names))
         table, skipped = hide_table(table, known), hide_skipped(skipped, known)
         record = hide_document(record.model_copy(update={"inputs": None}), known)

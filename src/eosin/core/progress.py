@@ -7,20 +7,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from typing import TYPE_CHECKING, Literal
 
 from eosin.core.text import approximate_time
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 #: Called with how much is done and how much there is.
 Advance = Callable[[int, int], None]
@@ -89,7 +81,7 @@ class _Bar:
             self._drawn = self._make()
             self._drawn.start()
         if self._drawn is not None:
-            self._drawn.update(TaskID(0), completed=done, total=total)
+            self._drawn.update(self._drawn.task_ids[0], completed=done, total=total)
 
     def close(self) -> None:
         """Remove the bar from the terminal."""
@@ -97,6 +89,17 @@ class _Bar:
             self._drawn.stop()
 
     def _make(self) -> Progress:
+        # Here: most work is done before a bar is due, and a prediction starts without it.
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
         bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),

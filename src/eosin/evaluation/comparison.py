@@ -20,7 +20,6 @@ from eosin.artifacts.comparison import (
 from eosin.artifacts.metrics import Metric, MetricBlock
 from eosin.core.progress import progress_bar
 from eosin.core.types import BoolArray, FloatArray, IntArray
-from eosin.metrics import Predictions, ranking_scores, summarise
 from eosin.metrics.comparison import (
     FLIPS,
     Draws,
@@ -34,6 +33,9 @@ from eosin.metrics.comparison import (
     homogeneous_letters,
     mcnemar,
 )
+from eosin.metrics.predictions import Predictions
+from eosin.metrics.ranking import ranking_scores
+from eosin.metrics.summary import summarise
 
 #: Factors that P2 varies and whose ranges it tests.
 Factor = Literal["model", "preprocessing"]

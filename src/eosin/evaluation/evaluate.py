@@ -29,23 +29,19 @@ from eosin.artifacts.predictions import count_images
 from eosin.core.types import BoolArray, Estimate, FloatArray, IntArray, Samples
 from eosin.evaluation.thresholds import cross_calibrate, join_thresholds
 from eosin.inference.classifier import Classifier, conformal_sets, decide
-from eosin.metrics import (
-    CURVE_THRESHOLDS,
-    Predictions,
+from eosin.metrics.calibration import reliability_bins, softmax
+from eosin.metrics.catalogue import OF_DECISIONS, OF_PROBABILITIES
+from eosin.metrics.conformal import abstains, contradicts
+from eosin.metrics.predictions import Predictions
+from eosin.metrics.ranking import ranking_scores, roc_curve
+from eosin.metrics.summary import (
     count_patients,
-    net_benefit,
-    ranking_scores,
     recognition_rate,
-    reliability_bins,
-    roc_curve,
-    softmax,
     summarise,
     summarise_by_class,
     summarise_patients,
-    summarise_predictive_values,
 )
-from eosin.metrics.catalogue import OF_DECISIONS, OF_PROBABILITIES
-from eosin.metrics.conformal import abstains, contradicts
+from eosin.metrics.thresholds import CURVE_THRESHOLDS, net_benefit, summarise_predictive_values
 from eosin.recipe.schema import EvaluateSection
 
 #: Source of the thresholds of out-of-fold predictions.

@@ -12,14 +12,10 @@ import pandas as pd
 
 from eosin.artifacts.metrics import Abstention, Metric, Threshold
 from eosin.core.types import BoolArray, FloatArray, IntArray, Samples
-from eosin.metrics import (
-    Predictions,
-    calibrate,
-    choose_threshold,
-    choose_threshold_by_bound,
-    prediction_sets,
-    summarise,
-)
+from eosin.metrics.conformal import calibrate, prediction_sets
+from eosin.metrics.predictions import Predictions
+from eosin.metrics.summary import summarise
+from eosin.metrics.thresholds import choose_threshold, choose_threshold_by_bound
 from eosin.recipe.schema import EvaluateSection
 
 #: Source of the abstention of a model that joins folds.

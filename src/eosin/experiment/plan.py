@@ -102,7 +102,7 @@ class Plan:
                 f"about {_duration(stage.seconds)}"
                 for name, stage in self.stages
             ),
-            f"training   {quantity(self.trainings, 'network')}, each {self._training()}",
+            f"training   {quantity(self.trainings, 'network')}: {self._training()}",
             f"time       about {_duration(self._sum('seconds'))} at most, measured on a few steps "
             "at the current load of this machine; evaluation and report not included",
             f"memory     {self._memory()}",

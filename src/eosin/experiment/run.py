@@ -37,7 +37,7 @@ from eosin.experiment.writer import (
 )
 from eosin.images.staining import check_uncut
 from eosin.inference.classifier import Classifier
-from eosin.metrics import fit_temperature, softmax
+from eosin.metrics.calibration import fit_temperature, softmax
 from eosin.training.balance import arrange, check_neighbours, describe_balance
 from eosin.training.data import FitInputs, ImagePart
 from eosin.training.tuning import Tuning

@@ -24,7 +24,7 @@ from eosin.core.files import atomic_path
 from eosin.core.types import FloatArray
 from eosin.inference.classifier import MAX_PROBABILITY_GAP
 from eosin.inference.onnx import OnnxNetwork
-from eosin.metrics import softmax
+from eosin.metrics.calibration import softmax
 from eosin.networks import build_network, find_spec
 from eosin.networks.pretrained import load_pretrained
 from eosin.training.checkpoints import load_weights

@@ -20,7 +20,6 @@ from eosin.core.errors import ImageError
 from eosin.core.files import check_file
 from eosin.core.types import CONTAINER_SUFFIXES, MOST_INDEX, IntArray, Pixels, is_container
 from eosin.images.failures import reserve_memory
-from eosin.images.hdf5 import Hdf5Images, read_hdf5_labels
 from eosin.images.idx import IdxImages, read_idx_labels
 
 _HDF5_SUFFIXES = (".h5", ".hdf5")
@@ -151,7 +150,11 @@ def read_labels(path: Path) -> IntArray:
     with _opened.lock:
         _check_known(path)
         try:
-            return read_hdf5_labels(path) if _is_hdf5(path) else read_idx_labels(path)
+            if not _is_hdf5(path):
+                return read_idx_labels(path)
+            from eosin.images.hdf5 import read_hdf5_labels
+
+            return read_hdf5_labels(path)
         except MemoryError:
             raise _short_of_memory(path) from None
 
@@ -197,7 +200,11 @@ def _explain(path: Path, error: OSError | ValueError) -> ImageError:
 def _open(path: Path) -> _Images | ImageError:
     try:
         _check_known(path)
-        return Hdf5Images(path) if _is_hdf5(path) else IdxImages(path)
+        if not _is_hdf5(path):
+            return IdxImages(path)
+        from eosin.images.hdf5 import Hdf5Images
+
+        return Hdf5Images(path)
     except ImageError as error:
         return error
 

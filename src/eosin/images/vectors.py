@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow
-import pyarrow.parquet
 
 from eosin.artifacts.manifest import OPTIONAL, REQUIRED
 from eosin.artifacts.paths import plain_path
@@ -145,7 +144,9 @@ def _read_columns(path: Path, wanted: Sequence[str] | None, apart: Collection[st
 def _chunks(path: Path) -> Iterator[Any]:
     """Yield tables of some rows, of which the first may be empty."""
     if path.suffix == ".parquet":
-        with pyarrow.parquet.ParquetFile(path) as file:
+        from pyarrow.parquet import ParquetFile
+
+        with ParquetFile(path) as file:
             _check_names(file.schema_arrow.names)
             check_unpacked(path, 4 * file.metadata.num_rows * file.metadata.num_columns)
             for batch in file.iter_batches(batch_size=_ROWS):

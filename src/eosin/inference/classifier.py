@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from scipy.special import log_softmax, logsumexp
 
 from eosin.artifacts.integrity import verify_files
 from eosin.artifacts.layout import ModelFolder
@@ -81,6 +80,8 @@ class Classifier:
     def _run_views(self, inputs: FloatArray) -> FloatArray:
         if self.info.test_time == "none":
             return self._network.run(inputs)
+        from scipy.special import log_softmax, logsumexp
+
         evaluated = [self._network.run(view).astype(np.float64) for view in _views(inputs)]
         mean: FloatArray = logsumexp(log_softmax(evaluated, axis=-1), axis=0) - np.log(
             len(evaluated)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import log_softmax, logsumexp
 
 from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.weights import from_twin, read_arrays
@@ -111,6 +110,8 @@ def _join_members(arrays: Mapping[str, npt.NDArray[np.generic]], info: ModelInfo
         members.append(_rescaled(_runner(_build(weights, info)), scale))
 
     def run(images: FloatArray) -> FloatArray:
+        from scipy.special import log_softmax, logsumexp
+
         evaluated = [
             log_softmax(member(images) / temperature, axis=-1)
             for member, temperature in zip(members, temperatures, strict=True)

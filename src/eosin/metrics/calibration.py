@@ -11,8 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import log_softmax
-from scipy.special import softmax as _softmax
 
 from eosin.core.errors import DataError
 from eosin.core.types import FloatArray, IntArray
@@ -105,7 +103,9 @@ def softmax(logits: FloatArray, temperature: float = 1.0) -> FloatArray:
     if not temperature > 0:
         raise DataError(f"`temperature` must be above 0, got {temperature}")
     scaled = check_finite(np.asarray(logits, dtype=np.float64)) / temperature
-    return np.asarray(_softmax(scaled, axis=1))
+    # As SciPy's, whose import takes a fifth of a prediction's time.
+    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def fit_temperature(logits: FloatArray, targets: IntArray, n_groups: int | None = None) -> float:
@@ -130,6 +130,7 @@ def fit_temperature(logits: FloatArray, targets: IntArray, n_groups: int | None 
     """
     # Imported here: takes half a second, which every reader of metrics would pay.
     from scipy.optimize import minimize_scalar
+    from scipy.special import log_softmax
 
     targets, logits = _check_shapes(targets, logits)
     if len(np.unique(targets)) < 2:

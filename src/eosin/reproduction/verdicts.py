@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from eosin.artifacts.metrics import Metric
-from eosin.metrics import Predictions, measure_values
+from eosin.metrics.measurement import measure_values
+from eosin.metrics.predictions import Predictions
 from eosin.papers import Cell, Recomputed
 from eosin.reproduction.quantities import EXACT, TIMED, kind_of
 

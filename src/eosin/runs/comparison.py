@@ -13,8 +13,8 @@ from eosin.artifacts.comparison import ComparedRun, LearningCurve, RangeTest
 from eosin.artifacts.predictions import PREFIX
 from eosin.engine import EarlyStopping
 from eosin.evaluation.comparison import ComparedModel, Factor, range_tests
-from eosin.metrics import Predictions, measure_values
-from eosin.metrics.predictions import encode
+from eosin.metrics.measurement import measure_values
+from eosin.metrics.predictions import Predictions, encode
 from eosin.recipe.schema import TrainSection
 from eosin.runs.finished import FinishedRun
 from eosin.runs.matching import SharedImages, mean_predictions

@@ -17,8 +17,10 @@ from eosin.artifacts.layout import RunFolder
 from eosin.core.errors import DAMAGE, ArtifactError, EosinError, TrainingError
 from eosin.core.types import FloatArray, IntArray
 from eosin.engine import EarlyStopping
-from eosin.metrics import Predictions, measure_values, softmax
+from eosin.metrics.calibration import softmax
 from eosin.metrics.catalogue import HISTORY
+from eosin.metrics.measurement import measure_values
+from eosin.metrics.predictions import Predictions
 
 #: A row of ``history.csv``: the value of each column, ``None`` for an undefined score.
 Row = dict[str, Any]

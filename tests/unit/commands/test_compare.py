@@ -284,6 +284,6 @@ def test_what_cannot_be_compared_is_refused(write_run, compare, tmp_path):
     for name in ("predictions.csv", "metrics.json"):
         file = other / name
         file.write_text(file.read_text().replace("benign", "idle"))
-    with pytest.raises(ArtifactError, match="different tasks: idle, malignant"):
+    with pytest.raises(ArtifactError, match="different classes: idle, malignant"):
         compare(a, other)
     assert not (tmp_path / "out").exists()

@@ -107,7 +107,7 @@ def test_a_loss_that_is_no_number_stops_with_step_and_layer(images, name, result
 def test_a_layer_that_overflows_is_named(images):
     network = small()
     network.parameters["conv2d1.weight"][...] = 3e38
-    with pytest.raises(TrainingError, match="comes out of conv2d1"):
+    with pytest.raises(TrainingError, match="output of conv2d1"):
         network.step(images * 100, TARGETS, SGD(0.1))
     with pytest.raises(TrainingError, match="step 1: an input"):
         small().step(images * np.float32(np.nan), TARGETS, SGD(0.1))

@@ -18,7 +18,7 @@ from eosin.evaluation import (
     tune_threshold,
 )
 from eosin.evaluation.thresholds import cross_calibrate
-from eosin.metrics import prediction_sets
+from eosin.metrics.conformal import prediction_sets
 from eosin.recipe.schema import EvaluateSection
 
 SECTION = EvaluateSection(resamples=200, alpha=0.2)

@@ -10,8 +10,7 @@ from tests.facts import tells
 from eosin.artifacts.manifest import make_samples
 from eosin.artifacts.metrics import Threshold, read_metrics, write_metrics
 from eosin.evaluation import Evaluated, evaluate_predictions, tune_threshold
-from eosin.metrics import METRIC_NAMES
-from eosin.metrics.catalogue import MAIN_METRICS
+from eosin.metrics.catalogue import MAIN_METRICS, METRIC_NAMES
 from eosin.recipe.schema import EvaluateSection
 from eosin.reporting.outline import headline_table
 

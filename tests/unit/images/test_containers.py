@@ -349,7 +349,7 @@ def test_what_is_no_label_is_told(images, write_h5, tmp_path):
             "does not hold one whole number per image",
         ),
         (write_h5("c.h5", y=np.zeros(3, np.float32)), "does not hold one whole number per image"),
-        (write_h5("d.h5", x=images), "holds no labels"),
+        (write_h5("d.h5", x=images), "contains no labels"),
     ):
         with pytest.raises(ImageError, match=reason):
             read_labels(path)

@@ -38,7 +38,7 @@ def test_a_refusal_names_the_setting(tmp_path):
     limits.check_bytes(tmp_path, 7)
     with pytest.raises(ImageError, match=r"8 bytes; at most 7 .*EOSIN_MAX_BYTES"):
         limits.check_bytes(tmp_path, 8)
-    with pytest.raises(ImageError, match=r"1 × 50000000 pixels; at most 500000 a side"):
+    with pytest.raises(ImageError, match=r"1 × 50000000 pixels; at most 500000 per side"):
         Limits().check_size(tmp_path, 1, 50_000_000)
     with pytest.raises(ImageError, match="has no pixels"):
         limits.check_size(tmp_path, 0, 5)

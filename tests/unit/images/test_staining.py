@@ -129,7 +129,7 @@ def test_a_unit_that_the_split_cuts_is_refused():
 def test_units_that_no_image_has_are_refused():
     check_units(samples(patient=["", "p"]), "patient")
     check_units(samples(patient=[""]), "tile")
-    with pytest.raises(ManifestError, match="tells the slide of no image"):
+    with pytest.raises(ManifestError, match="has no slide for any image"):
         check_units(samples(slide=["", ""]), "slide")
 
 

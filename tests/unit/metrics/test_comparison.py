@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from eosin.core.errors import DataError
-from eosin.metrics import Predictions
 from eosin.metrics.comparison import (
     BlockError,
     block_error,
@@ -17,6 +16,7 @@ from eosin.metrics.comparison import (
     homogeneous_letters,
     mcnemar,
 )
+from eosin.metrics.predictions import Predictions
 
 
 def predictions(sharpness, *, groups=24, images=6, noise=0, shared=1.0):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eosin.core.errors import DataError
-from eosin.metrics import calibrate, groups_needed, prediction_sets
+from eosin.metrics.conformal import calibrate, groups_needed, prediction_sets
 
 NAMES = ("benign", "malignant")
 ALPHA = 0.1

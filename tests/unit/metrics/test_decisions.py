@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from eosin.core.errors import DataError
-from eosin.metrics import Predictions, net_benefit, summarise_predictive_values
+from eosin.metrics.predictions import Predictions
+from eosin.metrics.thresholds import net_benefit, summarise_predictive_values
 
 TOLERANCE = 1e-12
 

@@ -13,18 +13,12 @@ from tests.facts import tells
 from eosin import metrics
 from eosin.core.errors import DataError
 from eosin.core.types import Estimate
-from eosin.metrics import (
-    METRIC_NAMES,
-    Predictions,
-    bootstrap,
-    group_weights,
-    intervals,
-    summarise,
-    wilson,
-)
-from eosin.metrics.catalogue import DISTINCT
-from eosin.metrics.intervals import estimate_difference, measured_coverage, support
-from eosin.metrics.measurement import Measurement
+from eosin.metrics import intervals
+from eosin.metrics.catalogue import DISTINCT, METRIC_NAMES
+from eosin.metrics.intervals import estimate_difference, measured_coverage, support, wilson
+from eosin.metrics.measurement import Measurement, bootstrap, group_weights
+from eosin.metrics.predictions import Predictions
+from eosin.metrics.summary import summarise
 
 TOLERANCE = 1e-12
 #: Simulated sets in the test below, and how few are enough where intervals are far too narrow.
@@ -216,7 +210,7 @@ def test_fewer_than_forty_groups_say_the_measured_coverage():
     covered = f"{100 * measured_coverage('auc', 29)['coverage']:.0f} %"
     assert covered in ours["auc"].reason
     assert tells(ours["recall"].reason, 14, "malignant", 95)
-    assert ours["recall"].reason.endswith("in simulation")
+    assert not tells(ours["recall"].reason, "in simulation of")
     row = measured_coverage("recall", 14)
     assert (row["n_groups"], f"{100 * row['coverage']:.0f} %" in ours["recall"].reason) == (
         14,
@@ -228,7 +222,7 @@ def test_a_small_class_is_not_hidden_by_a_large_one():
     ours = summarise(separate(70, 6), resamples=200)
     assert ours["accuracy"].reason is None
     assert tells(ours["auc"].reason, "76 groups", 6, "malignant", 95)
-    assert ours["auc"].reason.endswith("in simulation of 12 groups")
+    assert tells(ours["auc"].reason, "simulation of 12 groups")
 
 
 def test_enough_groups_need_no_remark():

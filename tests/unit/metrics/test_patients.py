@@ -7,8 +7,9 @@ from tests.facts import tells
 
 from eosin.artifacts.metrics import Metric
 from eosin.core.errors import DataError
-from eosin.metrics import Predictions, count_patients, summarise_patients
 from eosin.metrics.intervals import measured_coverage
+from eosin.metrics.predictions import Predictions
+from eosin.metrics.summary import count_patients, summarise_patients
 
 #: Patient, target, probability of class 1. Decided at one half.
 ROWS = [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from eosin.core.errors import DataError
-from eosin.metrics import Predictions
+from eosin.metrics.predictions import Predictions
 
 TABLE = np.array([[0.7, 0.3], [0.2, 0.8], [0.5, 0.5]])
 GIVEN = {
@@ -23,10 +23,10 @@ GIVEN = {
         ({"probabilities": np.full((3, 2), np.nan)}, "finite"),
         ({"probabilities": TABLE * [2, 1] - [0.7, 0]}, "must lie in 0 to 1, got -0.3"),
         ({"probabilities": TABLE * 0.9}, "must sum to 1, got 0.9 in row 0"),
-        ({"targets": np.array([0, 1])}, "`targets` must have one entry a row"),
+        ({"targets": np.array([0, 1])}, "`targets` must have one entry per row"),
         ({"targets": np.array([0, 1, 2])}, "`targets` must lie in 0 to 1"),
         ({"predicted": np.array([0, -1, 1])}, "`predicted` must lie in 0 to 1"),
-        ({"groups": ["a"]}, "`groups` must have one entry a row"),
+        ({"groups": ["a"]}, "`groups` must have one entry per row"),
         ({"positive": 2}, "`positive` must be 0 or 1"),
         ({"class_names": ("one",)}, "`class_names` must name 2 classes, got 1"),
     ],

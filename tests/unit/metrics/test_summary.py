@@ -7,26 +7,22 @@ import pytest
 from tests.facts import tells
 
 from eosin.core.errors import DataError, UnknownNameError
-from eosin.metrics import (
-    METRIC_NAMES,
-    Predictions,
-    measure_values,
-    precision_recall_curve,
-    roc_curve,
-    summarise,
-    summarise_by_class,
-)
 from eosin.metrics.catalogue import (
     BY_CLASS,
     COMPARED,
     HISTORY,
     LEADING,
+    METRIC_NAMES,
     METRICS,
     OF_ONE_CLASS,
     OF_PARTS,
     PATIENT_METRICS,
     PER_CLASS,
 )
+from eosin.metrics.measurement import measure_values
+from eosin.metrics.predictions import Predictions
+from eosin.metrics.ranking import precision_recall_curve, roc_curve
+from eosin.metrics.summary import summarise, summarise_by_class
 
 
 def given(targets, predicted, positive=1, n_classes=2, names=None):

@@ -4,12 +4,9 @@ import numpy as np
 import pytest
 
 from eosin.core.errors import DataError
-from eosin.metrics import (
-    Predictions,
-    choose_threshold,
-    choose_threshold_by_bound,
-    summarise,
-)
+from eosin.metrics.predictions import Predictions
+from eosin.metrics.summary import summarise
+from eosin.metrics.thresholds import choose_threshold, choose_threshold_by_bound
 
 SCORES = np.array([0.9, 0.8, 0.8, 0.7, 0.6, 0.95, 0.1])
 POSITIVE = np.array([1, 1, 1, 1, 1, 0, 0], dtype=bool)

@@ -15,7 +15,7 @@ def build(name="light_cnn", input_px=51, **arguments):
 
 
 def test_an_unknown_network_is_refused_with_close_matches():
-    with pytest.raises(UnknownNameError, match="no model is called 'lightcnn'") as caught:
+    with pytest.raises(UnknownNameError, match="unknown model 'lightcnn'") as caught:
         build("lightcnn")
     assert caught.value.hint == "Did you mean 'light_cnn'?"
 

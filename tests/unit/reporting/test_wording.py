@@ -205,7 +205,7 @@ def test_colours_are_called_what_they_are(index):
 
 
 def test_finding_no_leak_says_what_was_not_looked_for(run_of):
-    assert "not looked for" in audit_words(read_run(run_of("grouped")))
+    assert "not searched for" in audit_words(read_run(run_of("grouped")))
 
 
 def test_the_reach_of_an_earlier_audit_is_no_markdown(run):

@@ -331,7 +331,7 @@ def test_best_weights_that_are_gone_are_missed_before_anything_is_trained(train_
     run, rows = train_tiny.folder("cut"), []
     for path in run.checkpoints.glob("best-*"):
         path.unlink()
-    with pytest.raises(ArtifactError, match=r"is gone") as caught:
+    with pytest.raises(ArtifactError, match=r"is missing") as caught:
         train_tiny("cut", on_row=rows.append)
     assert rows == []
     assert str(run.last_checkpoint) in caught.value.hint

@@ -149,7 +149,7 @@ def list_joined(joined: Sequence[JoinedGroups]) -> list[str]:
         first = one.links[0]
         why = first.how if first.kind == "alike_names" else f"{first.a} ~ {first.b}"
         named = some(one.groups, _LISTED)
-        lines.append(f"joined   {one.group}: {named} ({', '.join(kinds)}: {why})")
+        lines.append(f"merged   {one.group}: {named} ({', '.join(kinds)}: {why})")
     if len(joined) > _LISTED:
         lines.append(f"         … and {len(joined) - _LISTED:,} more merged groups")
     return lines

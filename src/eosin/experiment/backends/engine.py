@@ -19,7 +19,7 @@ from eosin.experiment.backends import InitialWeights, Measured, Origin, Start, d
 from eosin.images.preprocess import to_input
 from eosin.inference.classifier import MAX_PROBABILITY_GAP
 from eosin.inference.engine import EngineNetwork
-from eosin.metrics import softmax
+from eosin.metrics.calibration import softmax
 from eosin.recipe.schema import Recipe, TrainSection
 from eosin.training.data import FitInputs
 from eosin.training.numpy_engine import fit, probe, to_channels_last

@@ -12,7 +12,6 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from eosin.core.errors import ArtifactError
 from eosin.core.files import atomic_path
@@ -136,6 +135,8 @@ class Index:
 
 def write_index(path: Path, index: Index) -> None:
     """Write the table atomically; raises ``OutputError`` if that fails."""
+    import pyarrow.parquet as pq
+
     outdated = FileState(NONE, NONE, "")
     columns: list[list[object]] = [[] for _ in _SCHEMA]
     for (file, position), image in index.images.items():
@@ -157,6 +158,8 @@ def write_index(path: Path, index: Index) -> None:
 
 def read_index(path: Path) -> Index:
     """Read the table; raises ``ArtifactError`` if absent, damaged or of another major version."""
+    import pyarrow.parquet as pq
+
     try:
         # Not `read_table`, which takes half a second to import what it does not need here.
         with pq.ParquetFile(path, page_checksum_verification=True) as opened:

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from eosin.artifacts.metrics import SplitMetrics
 from eosin.core.types import FloatArray
-from eosin.metrics import ReliabilityBins, reliability_bins
+from eosin.metrics.calibration import ReliabilityBins, reliability_bins
 from eosin.reporting.formatting import metric_text, number, source_words
 from eosin.reporting.outline import (
     Facts,

@@ -14,8 +14,9 @@ from eosin.artifacts.layout import OUT_OF_FOLD
 from eosin.artifacts.metrics import Metric, SplitMetrics
 from eosin.artifacts.predictions import PREFIX
 from eosin.core.types import BoolArray, FloatArray, IntArray
-from eosin.metrics import Curve, group_weights, precision_recall_curve, ranking_scores, roc_curve
+from eosin.metrics.measurement import group_weights
 from eosin.metrics.predictions import encode
+from eosin.metrics.ranking import Curve, precision_recall_curve, ranking_scores, roc_curve
 from eosin.reporting.formatting import metric_text, number
 from eosin.reporting.outline import Figures, RenderedFigure, Section
 from eosin.reporting.sections.compared import ranked
