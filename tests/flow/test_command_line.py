@@ -2,6 +2,7 @@
 
 import json
 import os
+from importlib import resources
 
 import pytest
 from tests.facts import tells
@@ -67,7 +68,6 @@ def test_a_recipe_that_is_none(command, tmp_path):
     (tmp_path / "bad.toml").write_text("name = tiny")
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
     for name, said in (
-        (".", "is a folder, not a recipe"),
         ("none.toml", "does not exist"),
         ("bad.toml", "is not valid TOML"),
         ("binary.toml", "is not valid TOML"),
@@ -75,6 +75,9 @@ def test_a_recipe_that_is_none(command, tmp_path):
         result = command("train", tmp_path / name, "-o", tmp_path / "run")
         assert result.status == 2
         assert said in result.complaint
+    without_images = command("train", tmp_path, "-o", tmp_path / "run")
+    assert without_images.status == 1
+    assert tells(without_images.complaint, "no images", "2 .toml")
     assert not (tmp_path / "run").exists()
 
 
@@ -106,7 +109,7 @@ def test_a_named_network_is_printed_with_its_layers(command):
     result = command("models", "ernet50")
     assert result.status == 0
     assert tells(result.out, "ernet50", "P2", "23,537,474", "backbone.conv1", "64 × 112 × 112")
-    assert tells(result.out, "in all", "23,537,474", "53,120", "--all")
+    assert tells(result.out, "total", "23,537,474", "53,120", "--all")
     rows = command("models", "ernet50", "--all").out.splitlines()
     (listed,) = json.loads(command("models", "ernet50", "--json").out)
     layers = listed["layer_table"]["layers"]
@@ -123,6 +126,9 @@ def test_lists_are_printed(command):
     assert result.status == 0
     listed = json.loads(result.out)
     assert {"name", "paper", "input_px", "params", "macs", "offline_weights"} <= set(listed[0])
+    # What is listed without PyTorch; made by `eosin models --json`.
+    kept = resources.files("eosin.commands").joinpath("models.json").read_text(encoding="utf-8")
+    assert listed == json.loads(kept)
     table = command("models").out
     assert all(line["name"] in table for line in listed)
     assert "breakhis" in command("data", "list").out
