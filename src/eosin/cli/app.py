@@ -133,7 +133,7 @@ def recipes(
         Path | None, typer.Option("-o", "--output", help="File or folder to copy the recipe to.")
     ] = None,
 ) -> None:
-    """List the shipped recipes, show one, or copy one as a start for your own."""
+    """List, show or copy the shipped recipes."""
     from eosin.commands.recipes import recipes as list_recipes
 
     if name is None and output is not None:
