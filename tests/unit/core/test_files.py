@@ -102,6 +102,7 @@ def test_a_result_is_readable_by_others(tmp_path):
     [
         (errno.ENOSPC, "Free some space"),
         (errno.EDQUOT, "Your quota is used up"),
+        (errno.EFBIG, "Files of this size are not allowed"),
         (errno.EROFS, "The folder is read-only"),
         (errno.EACCES, "You have no permission to write there"),
     ],
