@@ -96,7 +96,7 @@ def test_no_torch_comes_in():
 
 def test_a_prediction_imports_nothing_that_it_does_not_need(tiny_run, tiny_phantom):
     image = next((tiny_phantom / "benign").rglob("*.png"))
-    slow = {"torch", "scipy", "matplotlib", "h5py", "rich", "ssl", "pyarrow.parquet", "jinja2"}
+    slow = {"torch", "scipy", "matplotlib", "rich", "ssl", "pyarrow.parquet", "jinja2"}
     found = run(
         f"""
         import sys

@@ -135,7 +135,7 @@ def test_every_verb_that_reports_prints_one_json_document(
         if line[0] in {"train", "evaluate", "ensemble"} and "--plan" not in line:
             *_, metrics = document["metrics"].values()
             assert metrics["image"]["accuracy"]["value"] is not None
-    for line in (["models"], ["data", "list"], ["data", "cache"], ["doctor"]):
+    for line in (["models"], ["recipes"], ["data", "list"], ["data", "cache"], ["doctor"]):
         assert isinstance(json.loads(command(*line, "--json").out), list)
 
 

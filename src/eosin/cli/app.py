@@ -132,6 +132,7 @@ def recipes(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="File or folder to copy the recipe to.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """List, show or copy the shipped recipes."""
     from eosin.commands.recipes import recipes as list_recipes
@@ -139,7 +140,9 @@ def recipes(
     if name is None and output is not None:
         raise UsageError("no recipe was given to copy", hint="Name one: eosin recipes NAME -o FILE")
     found = list_recipes(name, output=output)
-    if name is None:
+    if as_json:
+        print_json([asdict(recipe) for recipe in found])
+    elif name is None:
         print_table([("name", "description"), *((r.name, r.description) for r in found)])
     elif output is None:
         echo(found[0].path.read_text(encoding="utf-8").splitlines())

@@ -20,6 +20,7 @@ from eosin.core.errors import ImageError
 from eosin.core.files import check_file
 from eosin.core.types import CONTAINER_SUFFIXES, MOST_INDEX, IntArray, Pixels, is_container
 from eosin.images.failures import reserve_memory
+from eosin.images.hdf5 import Hdf5Images, read_hdf5_labels
 from eosin.images.idx import IdxImages, read_idx_labels
 
 _HDF5_SUFFIXES = (".h5", ".hdf5")
@@ -150,11 +151,7 @@ def read_labels(path: Path) -> IntArray:
     with _opened.lock:
         _check_known(path)
         try:
-            if not _is_hdf5(path):
-                return read_idx_labels(path)
-            from eosin.images.hdf5 import read_hdf5_labels
-
-            return read_hdf5_labels(path)
+            return read_hdf5_labels(path) if _is_hdf5(path) else read_idx_labels(path)
         except MemoryError:
             raise _short_of_memory(path) from None
 
@@ -200,11 +197,7 @@ def _explain(path: Path, error: OSError | ValueError) -> ImageError:
 def _open(path: Path) -> _Images | ImageError:
     try:
         _check_known(path)
-        if not _is_hdf5(path):
-            return IdxImages(path)
-        from eosin.images.hdf5 import Hdf5Images
-
-        return Hdf5Images(path)
+        return Hdf5Images(path) if _is_hdf5(path) else IdxImages(path)
     except ImageError as error:
         return error
 
@@ -219,7 +212,9 @@ def _forget() -> None:
 _inherited: OpenedFiles | None = None
 
 if hasattr(os, "register_at_fork"):
-    # No thread is inside HDF5 while a process forks, so its lock is not inherited held.
+    # No thread is inside HDF5 while a process forks, so its lock is not inherited held. h5py has
+    # such a hook, too, and must be imported before: the last that was registered is called first,
+    # and a thread that reads takes this lock before h5py's.
     os.register_at_fork(
         before=lambda: _opened.lock.acquire(),
         after_in_parent=lambda: _opened.lock.release(),
