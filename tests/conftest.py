@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import eosin
+from eosin.core.hints import typed_hints
 from eosin.recipe import recipe_from_dict
 from tests.tiny_runs import PROTOCOLS, train_kind, write_images
 
@@ -54,6 +55,13 @@ def own_cache(tmp_path_factory):
     """Set a cache folder for the tests, apart from the user's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EOSIN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture
+def typed():
+    """Show hints as a command prints them."""
+    with typed_hints():
         yield
 
 

@@ -15,6 +15,7 @@ import typer
 
 from eosin.core.errors import EosinError, is_lack_of_memory
 from eosin.core.files import hint_of
+from eosin.core.hints import typed_hints
 from eosin.core.places import cache_folder
 from eosin.core.text import one_line, shorten
 
@@ -69,7 +70,7 @@ def call(arguments: list[str], *, debug: bool = False) -> int:
     try:
         from eosin.cli.app import app
 
-        with _log_on_stderr():
+        with _log_on_stderr(), typed_hints():
             status = app(arguments, prog_name="eosin", standalone_mode=False)
     except BrokenPipeError:
         # The reader of the output closed the pipe (`eosin … | head`): there is nobody to print to.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from eosin.cli.data import data
 from eosin.cli.options import (
@@ -22,10 +23,23 @@ from eosin.cli.options import (
     echo,
     report_skipped,
 )
-from eosin.core.errors import check_memory
+from eosin.core.errors import EosinError, InterruptedRunError, check_memory
+
+
+class _Commands(TyperGroup):
+    """The commands: Ctrl-C with a way to go on ends like a failure, with one line."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except InterruptedRunError as error:
+            # Typer would drop its message.
+            raise EosinError(error.message, hint=error.hint) from error
+
 
 app = typer.Typer(
     name="eosin",
+    cls=_Commands,
     help="From labelled cancer-microscopy images to a classifier that one can defend and deploy. "
     "Research use only.",
     no_args_is_help=True,
@@ -145,7 +159,7 @@ def train(
     for name, split in result.metrics.items():
         echo(format_split(name, split))
     echo(f"report {result.run / 'report.html'}")
-    report_skipped(result.n_skipped, *result.skipped, allowed=allow_skipped)
+    report_skipped(len(result.skipped), *result.skipped_lists, allowed=allow_skipped)
 
 
 @app.command()
@@ -194,7 +208,7 @@ def evaluate(
         echo(format_overlap(result.audit))
     echo(f"metrics {result.folder / 'metrics.json'}")
     echo(f"report {result.folder / 'report.html'}")
-    report_skipped(result.n_skipped, result.folder / "skipped.csv", allowed=allow_skipped)
+    report_skipped(len(result.skipped), result.folder / "skipped.csv", allowed=allow_skipped)
 
 
 @app.command()
@@ -265,7 +279,7 @@ def reproduce(
     )  # fmt: skip
     echo(terminal_lines(result.reproduction))
     echo(f"report {result.page}")
-    report_skipped(result.n_skipped, *result.skipped, allowed=allow_skipped)
+    report_skipped(len(result.skipped), *result.skipped_lists, allowed=allow_skipped)
     if result.failures:
         raise typer.Exit(1)
 

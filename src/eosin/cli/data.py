@@ -113,7 +113,7 @@ def check(
     echo(json.dumps(quality_json(found)) if as_json else format_quality(found))
     if output is not None:
         echo(f"wrote {output / 'quality.csv'} and {output / 'quality.html'}", err=True)
-    raise typer.Exit(1 if found.unreadable else 0)
+    raise typer.Exit(1 if found.skipped else 0)
 
 
 @data.command("audit")

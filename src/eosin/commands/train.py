@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from eosin.artifacts.audit import AuditReport
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.metrics import SplitMetrics, read_metrics
+from eosin.core.display import Shown
 from eosin.core.errors import (
     InterruptedRunError,
     LeakError,
@@ -25,7 +28,13 @@ from eosin.experiment.backends import Start
 from eosin.experiment.crossval import fit_folds
 from eosin.experiment.environment import default_output
 from eosin.experiment.plan import Plan, make_plan
-from eosin.experiment.prepare import log_repair, prepare, resolve_recipe
+from eosin.experiment.prepare import (
+    log_repair,
+    prepare,
+    resolve_recipe,
+    take_table,
+    with_table,
+)
 from eosin.experiment.resume import (
     check_same_data,
     check_same_recipe,
@@ -37,36 +46,42 @@ from eosin.experiment.run import fit_split
 from eosin.experiment.split import divide, stop_at_leak
 from eosin.experiment.transfer import note_stage_places, plan_stage, prepare_stages, run_stages
 from eosin.experiment.writer import Stopwatch, begin_run, open_experiment
+from eosin.images.references import Skipped
 from eosin.recipe import Recipe, read_recipe, recipe_from_dict
-from eosin.recipe.overrides import override
+from eosin.recipe.overrides import Overrides, override
 from eosin.reporting import write_report
+from eosin.reporting.terminal import split_facts
 from eosin.runs.relocation import note_place
 from eosin.training.loggers import check_loggers
 
 _LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class RunResult:
+@dataclass(frozen=True, repr=False)
+class RunResult(Shown):
     """Result of ``train``.
 
     Attributes:
         run: The run folder.
         metrics: Measurements by split.
-        n_skipped: Unreadable images, those of earlier stages included.
-        skipped: Files that list them.
+        skipped: ``(path, reason)`` of unreadable images, those of earlier stages included.
+        skipped_lists: Files that list them.
     """
 
     run: Path
     metrics: dict[str, SplitMetrics]
-    n_skipped: int
-    skipped: tuple[Path, ...] = ()
+    skipped: Skipped
+    skipped_lists: tuple[Path, ...] = ()
+
+    def summary(self) -> dict[str, object]:
+        """Return the main facts."""
+        return {"run": self.run, **split_facts(self.metrics), "skipped": len(self.skipped)}
 
 
 def train(
     recipe: Recipe | Mapping[str, Any] | Path | str | None = None,
     *,
-    overrides: Iterable[str] = (),
+    overrides: Overrides = (),
     output: Path | str | None = None,
     resume: Path | str | None = None,
     allow_leak: bool = False,
@@ -75,8 +90,9 @@ def train(
     """Run one experiment.
 
     Args:
-        recipe: A recipe, a dict or a TOML file; may be left out when resuming.
-        overrides: ``section.key=value`` each.
+        recipe: A recipe, a dict or a TOML file; may be left out when resuming. A dict's
+            ``data.manifest`` may be a pandas table, which the run folder then keeps.
+        overrides: Values by key, ``{"train.epochs": 5}``, or texts ``section.key=value``.
         output: Run folder; ``runs/<name>-<UTC time>`` by default.
         resume: A run folder to continue.
         allow_leak: Continue if the audit of a strict split finds a leak.
@@ -93,7 +109,7 @@ def train(
     log_repair(prepared)
     if resume is not None:
         check_same_data(run, prepared)
-    unread = {run.skipped: len(prepared.skipped)}
+    unread = {run.skipped: prepared.skipped}
     if resume is not None and run.metrics.exists():
         note_stage_places(run, resolved)
         note_place(run, resolved, prepared.samples)
@@ -104,12 +120,12 @@ def train(
             division = divide(resolved, prepared)
             stages, leaks = prepare_stages(resolved, prepared, division)
         unread |= {
-            run.stage(stage.number, stage.section.name).skipped: len(stage.prepared.skipped)
+            run.stage(stage.number, stage.section.name).skipped: stage.prepared.skipped
             for stage in stages
         }
         division = division.with_leaks(leaks)
         stop_at_leak(resolved, division.audit, allow_leak)
-        if resume is None:
+        if resume is None and not run.table.exists():
             prepare_output(run.root)
         with work_alone(run):
             if resume is not None:
@@ -127,9 +143,9 @@ def train(
     with _resumable(run):
         _LOG.info("Writing the report")
         write_report(run.root)
-    lists = tuple(path for path, n_files in unread.items() if n_files)
-    result = RunResult(run.root, metrics, sum(unread.values()), lists)
-    return end_with(result, result.n_skipped, lists, allowed=allow_skipped)
+    lists = tuple(path for path, files in unread.items() if files)
+    result = RunResult(run.root, metrics, list(chain.from_iterable(unread.values())), lists)
+    return end_with(result, len(result.skipped), lists, allowed=allow_skipped)
 
 
 @contextmanager
@@ -153,22 +169,26 @@ def _resumable(run: RunFolder) -> Iterator[None]:
 def plan(
     recipe: Recipe | Mapping[str, Any] | Path | str | None = None,
     *,
-    overrides: Iterable[str] = (),
+    overrides: Overrides = (),
     resume: Path | str | None = None,
     allow_leak: bool = False,
 ) -> tuple[Plan, AuditReport]:
     """Return the dry run of a training and its leak audit; only the image cache is written.
 
     Args:
-        recipe: A recipe, a dict or a TOML file; may be left out if a run is named.
-        overrides: ``section.key=value`` each.
+        recipe: As for :func:`train`; may be left out if a run is named.
+        overrides: As for :func:`train`.
         resume: A run folder: the plan covers the whole run, however far it is.
         allow_leak: True if the training would continue despite leakage.
     """
     if resume is not None:
         find_run(Path(resume))
+    recipe, overrides, frame = take_table(recipe, overrides)
     resolved = _resolve(recipe, overrides, resume)
-    prepared = prepare(resolved, is_new=resume is None)
+    with tempfile.TemporaryDirectory() as folder:
+        if frame is not None:
+            resolved = with_table(resolved, frame, RunFolder(Path(folder)).table)
+        prepared = prepare(resolved, is_new=resume is None)
     division = divide(resolved, prepared)
     stages, leaks = prepare_stages(resolved, prepared, division)
     experiment = open_experiment(resolved, prepared, Stopwatch())
@@ -187,7 +207,7 @@ def plan(
 
 def _resolve(
     recipe: Recipe | Mapping[str, Any] | Path | str | None,
-    overrides: Iterable[str],
+    overrides: Overrides,
     resume: Path | str | None,
 ) -> Recipe:
     """Read the recipe and make its paths absolute, so that the run can be repeated."""
@@ -210,18 +230,19 @@ def _resolve(
 
 def _choose_run(
     recipe: Recipe | Mapping[str, Any] | Path | str | None,
-    overrides: Iterable[str],
+    overrides: Overrides,
     output: Path | str | None,
     resume: Path | str | None,
 ) -> tuple[RunFolder, Recipe]:
     """Choose and check the run folder, before any image is read."""
+    recipe, overrides, frame = take_table(recipe, overrides)
     if resume is None:
         resolved = _resolve(recipe, overrides, None)
         run = RunFolder(Path(output or default_output(resolved.name)))
         clean_unbegun(run.root)
         resumed = f", or resume the run in it: {run.resume_command}"
         check_output(run.root, or_else=resumed if run.recipe.exists() else "")
-        return run, resolved
+        return run, resolved if frame is None else with_table(resolved, frame, run.table)
     if output is not None:
         raise UsageError(
             "-o and --resume exclude each other",
@@ -229,6 +250,8 @@ def _choose_run(
         )
     run = find_run(Path(resume))
     resolved = _resolve(recipe, overrides, resume)
+    if frame is not None:
+        resolved = with_table(resolved, frame, run.table)
     check_same_recipe(run, resolved)
     check_writable(run.root)
     return run, resolved

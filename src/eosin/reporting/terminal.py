@@ -7,9 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from eosin.artifacts.layers import LayerTable
+from eosin.artifacts.metrics import SplitMetrics
 from eosin.artifacts.predictions import NORMALISED, PredictionRecord
 from eosin.core.text import count, duration, quantity
 from eosin.core.types import SPLITS, Samples
+from eosin.metrics.catalogue import HEADLINE
+from eosin.reporting.formatting import metric_label, metric_text
 
 _MOST_CLASSES = 8
 
@@ -86,3 +89,21 @@ def format_unchanged(table: Any) -> list[str]:
         f"{n} {reason}" for reason, n in reasons.most_common() if reason != NORMALISED
     )
     return [f"stain not normalised: {shown}; evaluated as they are"] if shown else []
+
+
+def split_facts(splits: Mapping[str, SplitMetrics]) -> dict[str, object]:
+    """Return the size and the headline metrics of each split, in one line each."""
+    return {
+        name: ", ".join(
+            [
+                quantity(split.n_images, "image"),
+                quantity(split.n_groups, "group"),
+                *(
+                    f"{metric_label(key, short=True)} {metric_text(split.image[key])}"
+                    for key in HEADLINE
+                    if key in split.image and split.image[key].value is not None
+                ),
+            ]
+        )
+        for name, split in splits.items()
+    }
