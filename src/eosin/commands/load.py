@@ -29,7 +29,7 @@ from eosin.core.progress import progress_bar
 from eosin.core.text import printable, quantity
 from eosin.core.types import FloatArray, Samples, change_parts
 from eosin.experiment.environment import version_of
-from eosin.images.references import ImageList, Skipped, describe_left_out, list_images
+from eosin.images.references import ImageList, Skipped, list_images
 from eosin.images.spacing import check_scale
 from eosin.images.stacks import stack_samples
 from eosin.images.staining import check_units
@@ -57,7 +57,7 @@ class PredictionResult(Shown):
         intended_use: Intended use, as stated by the model.
         record: Model, engine, threshold, counts and time.
         files: Files written; None without an output.
-        left_out: One line on the files of folders that were left out; empty if there were none.
+        left_out: Number of files of folders that were ignored, by their ending or the reason.
         is_submission: Whether a Kaggle submission of the table is written or printed.
     """
 
@@ -66,7 +66,7 @@ class PredictionResult(Shown):
     intended_use: str
     record: PredictionRecord
     files: PredictionFiles | None = None
-    left_out: str = ""
+    left_out: Mapping[str, int] = field(default_factory=dict)
     is_submission: bool = False
 
     def summary(self) -> dict[str, object]:
@@ -249,12 +249,12 @@ def _describe(folder: ModelFolder, classifier: Classifier) -> PredictionRecord:
 
 def _predict_all(
     classifier: Classifier, given: Given, check_cells: Callable[[Iterable[str]], None] | None
-) -> tuple[Any, Skipped, str]:
+) -> tuple[Any, Skipped, Mapping[str, int]]:
     if isinstance(classifier.info.preprocessing, Embedding):
         table = _predict_features(classifier, given)
         if check_cells is not None:
             check_cells(table["path"])
-        return table, [], ""
+        return table, [], {}
     listed, units = _list_cells(given, classifier.info)
     if check_cells is not None:
         check_cells(listed.cells)
@@ -279,7 +279,7 @@ def _predict_features(classifier: Classifier, given: Given) -> Any:
 
 def _predict_images(
     classifier: Classifier, given: Given, listed: ImageList, units: list[str]
-) -> tuple[Any, Skipped, str]:
+) -> tuple[Any, Skipped, Mapping[str, int]]:
     preprocessing = classifier.info.preprocessing
     files, skipped = listed.cells, listed.skipped
     sources = stains_of_units(files, units, preprocessing) if units else {}
@@ -301,7 +301,7 @@ def _predict_images(
             else None,
         )
     skipped = [(printable(cell), reason) for cell, reason in skipped]
-    return table, skipped, describe_left_out(listed.left_out)
+    return table, skipped, listed.left_out
 
 
 def _is_table(entry: Path | pd.DataFrame | str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from eosin.commands.load import Model, PredictionResult, list_given
 from eosin.core.errors import end_with
 from eosin.core.files import explain_os_errors, sha256_file
 from eosin.core.types import Samples
-from eosin.images.references import Skipped, write_skipped
+from eosin.images.references import Skipped, describe_left_out, write_skipped
 from eosin.privacy.pseudonymise import hide_document, hide_skipped, hide_table, know_samples
 from eosin.reporting.terminal import format_abstained, format_prediction, format_unchanged
 
@@ -96,7 +97,7 @@ def format_result(result: PredictionResult) -> tuple[str, list[str], Path]:
     notes = [
         format_prediction(result.record),
         result.intended_use,
-        *filter(None, [result.left_out]),
+        *filter(None, [describe_left_out(result.left_out)]),
         *format_unchanged(result.table),
         *format_abstained(result.table),
     ]
@@ -111,6 +112,17 @@ def format_result(result: PredictionResult) -> tuple[str, list[str], Path]:
     if result.is_submission:
         table = outputs.make_submission(table, result.record.positive or "")
     return csv_text(table).rstrip(), notes, Path("the lines above")
+
+
+def result_document(result: PredictionResult) -> dict[str, Any]:
+    """Return a result as JSON values: its record, and without files also the table's rows."""
+    skipped = [{"path": path, "reason": reason} for path, reason in result.skipped]
+    document = {"record": result.record.model_dump(mode="json"), "skipped": skipped}
+    document["left_out"] = dict(result.left_out)
+    if result.files is not None:
+        return {**document, "files": [str(result.files.table), str(result.files.record)]}
+    rows = result.table.to_json(orient="records", double_precision=15)
+    return {**document, "predictions": json.loads(rows)}
 
 
 def write_files(

@@ -17,7 +17,7 @@
     └── MissingPartError       an optional part is not installed
 
     KeyboardInterrupt
-    └── InterruptedRunError    exit 1: Ctrl-C; what was finished can be resumed
+    └── InterruptedRunError    exit 130: Ctrl-C; what was finished can be resumed
 
 Ctrl-C is no :class:`EosinError`: a loop over trainings that catches failures stops at it.
 
@@ -43,6 +43,8 @@ from eosin.core.hints import in_users_words
 from eosin.core.text import printable, quantity
 
 _Result = TypeVar("_Result")
+#: Exit status after Ctrl-C, as shells give it: 128 and the number of the signal.
+INTERRUPTED = 130
 #: Address space that the libraries of the smallest command need, in bytes; and each thread of
 #: OpenBLAS, which starts one a core (64 at most) and ends the process where it cannot.
 _LIBRARIES, _PER_CORE, _MOST_CORES = 576 << 20, 16 << 20, 64
@@ -152,6 +154,8 @@ class MissingPartError(EosinError):
 
 class InterruptedRunError(_Explained, KeyboardInterrupt):
     """The user stopped a training; what was finished can be resumed."""
+
+    exit_status = INTERRUPTED
 
 
 def close_matches(name: str, known: Iterable[str]) -> str:
