@@ -248,6 +248,25 @@ def replace_entry(monkeypatch):
 
 
 @pytest.fixture
+def own_registries(monkeypatch):
+    """Forget, when the test ends, what plugins register; their modules are called ``my_…``."""
+    from eosin.augment import POLICIES
+    from eosin.data.sources.catalogue import DATASETS
+    from eosin.metrics import METRICS
+    from eosin.networks import NETWORKS
+
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    tables = (NETWORKS.entries, POLICIES.entries, DATASETS.entries, METRICS)
+    before = [dict(table) for table in tables]
+    yield
+    for table, entries in zip(tables, before, strict=True):
+        table.clear()
+        table.update(entries)
+    for name in [name for name in sys.modules if name.startswith("my_")]:
+        del sys.modules[name]
+
+
+@pytest.fixture
 def read_only(tmp_path):
     """Return a function that makes a folder read-only, even for an administrator."""
     done = []

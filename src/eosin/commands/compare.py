@@ -43,7 +43,7 @@ from eosin.exporting.costs import (
     training_seconds,
 )
 from eosin.metrics import METRICS, count_patients
-from eosin.metrics.catalogue import COMPARED
+from eosin.metrics.catalogue import COMPARED, own_metrics
 from eosin.metrics.comparison import FLIPS
 from eosin.privacy.pseudonymise import hide_document
 from eosin.privacy.release import know, list_files
@@ -59,8 +59,6 @@ from eosin.runs.comparison import (
 from eosin.runs.finished import FinishedRun
 from eosin.runs.matching import find_shared, read_comparable
 
-#: Metrics by which runs can be ranked.
-_RANKING = tuple(name for name, row in METRICS.items() if row.higher_is_better)
 _SEED = 0
 
 
@@ -108,9 +106,10 @@ def compare(
         UsageError: Fewer than two runs, one of them twice, or no such metric.
         EosinError: A run is not finished or of another task, or no image is common to all.
     """
-    if metric not in _RANKING:
+    ranking = [name for name, row in METRICS.items() if row.higher_is_better]
+    if metric not in ranking:
         raise UnknownNameError(
-            f"runs cannot be ranked by {metric!r}", hint=close_matches(metric, _RANKING)
+            f"runs cannot be ranked by {metric!r}", hint=close_matches(metric, ranking)
         )
     folder = Path(output or default_output("compare"))
     check_output(folder)
@@ -134,7 +133,7 @@ def compare(
     asked = ""
     if any(run.image[metric].value is None for run in shown):
         asked, metric = metric, "accuracy"
-    metrics = list(dict.fromkeys([metric, *COMPARED]))
+    metrics = list(dict.fromkeys([metric, *COMPARED, *own_metrics()]))
     ranked = _ranked(compared_models, shown, metric)
     pairs = compare_pairs(ranked, metrics, resamples=resamples, flips=FLIPS, seed=_SEED)
     comparison = Comparison(
