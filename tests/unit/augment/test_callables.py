@@ -22,7 +22,7 @@ def with_generator(image, generator):
 
 
 def with_global_state(image):
-    noise = np.random.randint(0, 50) + random.randint(0, 50)  # noqa: NPY002
+    noise = np.random.randint(0, 50) + random.randint(0, 50)  # noqa: NPY002, S311
     return image + np.uint8(noise) + torch.randint(0, 50, (1,)).numpy().astype(np.uint8)
 
 
