@@ -29,7 +29,7 @@ def test_every_command_takes_the_shared_options(command, line):
     helped = command(*line, "-h")
     assert helped.status == 0
     assert helped.out == command(*line, "--help").out
-    shared = ["--verbose", "--quiet", "--log-file", "--threads", "--offline", "--debug"]
+    shared = ["--verbose", "--quiet", "--log-file", "--threads", "--offline", "--plugin", "--debug"]
     assert tells(helped.out, *shared)
 
 
