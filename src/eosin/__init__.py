@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from eosin.commands.load_run import load_run as load_run
     from eosin.commands.models import models as models
     from eosin.commands.predict import predict as predict
+    from eosin.commands.recipes import recipes as recipes
     from eosin.commands.report import report as report
     from eosin.commands.reproduce import reproduce as reproduce
     from eosin.commands.train import plan as plan
@@ -91,6 +92,7 @@ _EXPORTS = {
     "models": "eosin.commands.models",
     "plan": "eosin.commands.train",
     "predict": "eosin.commands.predict",
+    "recipes": "eosin.commands.recipes",
     "report": "eosin.commands.report",
     "reproduce": "eosin.commands.reproduce",
     "train": "eosin.commands.train",
@@ -130,6 +132,7 @@ __all__ = [
     "models",
     "plan",
     "predict",
+    "recipes",
     "report",
     "reproduce",
     "train",

@@ -168,6 +168,18 @@ def test_a_recipe_s_manifest_may_be_a_pandas_table(own_recipe, tmp_path, stop_at
     assert sorted(eosin.load_run(run).predictions["path"].unique()) < sorted(table["path"])
 
 
+def test_a_table_alone_gets_a_recipe(table, tmp_path):
+    changes = {"model.input_px": 64, "train.epochs": 1, "evaluate.resamples": 100}
+    settings = {"preset": "quick", "positive": "malignant", "overrides": changes}
+    plan, _ = eosin.plan(table, **settings)
+    result = eosin.train(table, output=tmp_path / "run", **settings)
+    assert plan.n_images == len(table)
+    assert eosin.load_run(result.run).recipe.data.manifest == str(tmp_path / "run" / "table.csv")
+    # The run takes its table along.
+    moved = (tmp_path / "run").rename(tmp_path / "moved")
+    assert eosin.train(resume=moved).metrics == result.metrics
+
+
 def test_a_table_that_no_training_followed_is_in_nobody_s_way(own_recipe, tmp_path):
     run = tmp_path / "run"
     lacking = own_recipe["data"]["manifest"].drop(columns="label")

@@ -74,7 +74,7 @@ def test_an_own_metric_has_the_interval_of_the_same_one_of_eosin():
 
 
 def test_an_own_metric_may_be_undefined_but_not_broken():
-    plugins.metric("undefined")(lambda _: float("nan"))
+    plugins.metric("undefined")(lambda _: np.float64(0) / 0)
     assert (
         summarise(some_predictions(), names=["undefined"], resamples=100)["undefined"].value is None
     )

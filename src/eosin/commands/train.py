@@ -11,9 +11,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from eosin.artifacts.audit import AuditReport
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.metrics import SplitMetrics, read_metrics
+from eosin.artifacts.tables import is_table
 from eosin.core.display import Shown
 from eosin.core.errors import (
     InterruptedRunError,
@@ -26,15 +29,11 @@ from eosin.core.errors import (
 from eosin.core.files import check_output, check_writable, clean_partial, prepare_output
 from eosin.experiment.backends import Start
 from eosin.experiment.crossval import fit_folds
+from eosin.experiment.default_recipe import make_default_recipe
 from eosin.experiment.environment import default_output
+from eosin.experiment.own_table import Given, take_table, with_manifest, write_own_table
 from eosin.experiment.plan import Plan, make_plan
-from eosin.experiment.prepare import (
-    log_repair,
-    prepare,
-    resolve_recipe,
-    take_table,
-    with_table,
-)
+from eosin.experiment.prepare import log_repair, prepare, resolve_recipe
 from eosin.experiment.resume import (
     check_same_data,
     check_same_recipe,
@@ -48,7 +47,8 @@ from eosin.experiment.transfer import note_stage_places, plan_stage, prepare_sta
 from eosin.experiment.writer import Stopwatch, begin_run, open_experiment
 from eosin.images.references import Skipped
 from eosin.recipe import Recipe, read_recipe, recipe_from_dict
-from eosin.recipe.overrides import Overrides, override
+from eosin.recipe.overrides import Overrides, merge, override, parse_overrides
+from eosin.recipe.shipped import locate_recipe
 from eosin.reporting import write_report
 from eosin.reporting.terminal import split_facts
 from eosin.runs.relocation import note_place
@@ -79,8 +79,11 @@ class RunResult(Shown):
 
 
 def train(
-    recipe: Recipe | Mapping[str, Any] | Path | str | None = None,
+    recipe: Given = None,
     *,
+    positive: str | None = None,
+    preset: str | None = None,
+    time_limit: str | None = None,
     overrides: Overrides = (),
     output: Path | str | None = None,
     resume: Path | str | None = None,
@@ -90,8 +93,12 @@ def train(
     """Run one experiment.
 
     Args:
-        recipe: A recipe, a dict or a TOML file; may be left out when resuming. A dict's
-            ``data.manifest`` may be a pandas table, which the run folder then keeps.
+        recipe: A recipe, a dict, a TOML file or the name of a shipped recipe; or a folder of images
+            or a table, for which a recipe is chosen. May be left out when resuming. The table, and
+            ``data.manifest`` of a dict, may be a pandas table, which the run folder then keeps.
+        positive: Positive class of a binary task, ``data.positive``.
+        preset: Of a folder or table: ``quick``, ``good`` (default) or ``best``.
+        time_limit: Of a folder or table: such as ``"10m"``, by an estimate.
         overrides: Values by key, ``{"train.epochs": 5}``, or texts ``section.key=value``.
         output: Run folder; ``runs/<name>-<UTC time>`` by default.
         resume: A run folder to continue.
@@ -102,7 +109,8 @@ def train(
         SkippedFilesError: Images cannot be read; the run is finished, and its ``result`` holds it.
         EosinError: With its cause and hint in one line.
     """
-    run, resolved = _choose_run(recipe, overrides, output, resume)
+    wanted = _want(recipe, overrides, positive, preset, time_limit)
+    run, resolved = _choose_run(wanted, output, resume)
     watch = Stopwatch()
     with watch.stage("read images"):
         prepared = prepare(resolved, is_new=resume is None)
@@ -167,8 +175,11 @@ def _resumable(run: RunFolder) -> Iterator[None]:
 
 
 def plan(
-    recipe: Recipe | Mapping[str, Any] | Path | str | None = None,
+    recipe: Given = None,
     *,
+    positive: str | None = None,
+    preset: str | None = None,
+    time_limit: str | None = None,
     overrides: Overrides = (),
     resume: Path | str | None = None,
     allow_leak: bool = False,
@@ -176,18 +187,19 @@ def plan(
     """Return the dry run of a training and its leak audit; only the image cache is written.
 
     Args:
-        recipe: As for :func:`train`; may be left out if a run is named.
-        overrides: As for :func:`train`.
+        recipe: As for :func:`train`, like the next four; may be left out if a run is named.
+        positive: Positive class.
+        preset: Preset.
+        time_limit: Time limit.
+        overrides: Changes of the recipe.
         resume: A run folder: the plan covers the whole run, however far it is.
         allow_leak: True if the training would continue despite leakage.
     """
     if resume is not None:
         find_run(Path(resume))
-    recipe, overrides, frame = take_table(recipe, overrides)
-    resolved = _resolve(recipe, overrides, resume)
+    wanted = _want(recipe, overrides, positive, preset, time_limit)
     with tempfile.TemporaryDirectory() as folder:
-        if frame is not None:
-            resolved = with_table(resolved, frame, RunFolder(Path(folder)).table)
+        resolved = _resolve_with_table(wanted, resume, RunFolder(Path(folder)).table)
         prepared = prepare(resolved, is_new=resume is None)
     division = divide(resolved, prepared)
     stages, leaks = prepare_stages(resolved, prepared, division)
@@ -205,12 +217,49 @@ def plan(
     return replace(found, stages=before), audit
 
 
-def _resolve(
-    recipe: Recipe | Mapping[str, Any] | Path | str | None,
+@dataclass(frozen=True)
+class _Wanted:
+    """What to train; attributes as the arguments of :func:`train`.
+
+    Attributes:
+        overrides: The overrides, and the positive class as the last of them.
+        table: A pandas table that the recipe names, or stands in its place.
+    """
+
+    recipe: Recipe | Mapping[str, Any] | Path | str | None
+    overrides: Mapping[str, Any]
+    preset: str | None
+    time_limit: str | None
+    table: pd.DataFrame | None
+
+
+def _want(
+    recipe: Given,
     overrides: Overrides,
-    resume: Path | str | None,
-) -> Recipe:
+    positive: str | None,
+    preset: str | None,
+    time_limit: str | None,
+) -> _Wanted:
+    changes: Mapping[str, Any] = parse_overrides(overrides)
+    if positive is not None:
+        changes = merge(changes, {"data": {"positive": positive}})
+    recipe, changes, table = take_table(recipe, changes)
+    return _Wanted(recipe, changes, preset, time_limit, table)
+
+
+def _resolve_with_table(wanted: _Wanted, resume: Path | str | None, path: Path) -> Recipe:
+    """Resolve a recipe; its pandas table, if it has one, is written to a file."""
+    if wanted.table is None:
+        return _resolve(wanted, resume)
+    write_own_table(path, wanted.table, wanted.overrides, wanted.recipe)
+    if wanted.recipe is None and resume is None:
+        return _resolve(replace(wanted, recipe=path), None)
+    return with_manifest(_resolve(wanted, resume), path)
+
+
+def _resolve(wanted: _Wanted, resume: Path | str | None) -> Recipe:
     """Read the recipe and make its paths absolute, so that the run can be repeated."""
+    recipe, overrides = wanted.recipe, wanted.overrides
     if recipe is None:
         if resume is None:
             raise RecipeError(
@@ -218,40 +267,70 @@ def _resolve(
                 hint="Name one: eosin train RECIPE or eosin train --resume RUN",
             )
         recipe = RunFolder(Path(resume)).recipe
+    if isinstance(recipe, Path | str) and resume is None and _is_own_data(Path(recipe)):
+        resolved = make_default_recipe(
+            Path(recipe),
+            overrides,
+            preset=wanted.preset,
+            time_limit=wanted.time_limit,
+            estimate=_estimate_seconds,
+        )
+        return resolve_recipe(resolved)
+    if wanted.preset is not None or wanted.time_limit is not None:
+        raise UsageError(
+            "a preset or a time limit belongs to a folder or table, but a recipe is given",
+            hint="Name the folder or table of your images in its place, or leave them out",
+        )
     if isinstance(recipe, Recipe):
         resolved = recipe_from_dict(override(recipe.model_dump(), overrides))
     elif isinstance(recipe, Mapping):
         resolved = recipe_from_dict(override(recipe, overrides))
     else:
-        resolved = read_recipe(Path(recipe), overrides)
+        resolved = read_recipe(locate_recipe(recipe), overrides)
     check_loggers(resolved.train.loggers)
     return resolve_recipe(resolved)
 
 
+def _is_own_data(path: Path) -> bool:
+    """Return True for a folder of images or a table."""
+    if not path.is_dir():
+        return is_table(path)
+    if RunFolder(path).recipe.exists():
+        raise UsageError(
+            f"{path} is a run folder", hint=f"Resume it: {RunFolder(path).resume_command}"
+        )
+    return True
+
+
+def _estimate_seconds(recipe: Recipe) -> float:
+    return plan(recipe, allow_leak=True)[0].seconds
+
+
 def _choose_run(
-    recipe: Recipe | Mapping[str, Any] | Path | str | None,
-    overrides: Overrides,
-    output: Path | str | None,
-    resume: Path | str | None,
+    wanted: _Wanted, output: Path | str | None, resume: Path | str | None
 ) -> tuple[RunFolder, Recipe]:
     """Choose and check the run folder, before any image is read."""
-    recipe, overrides, frame = take_table(recipe, overrides)
     if resume is None:
-        resolved = _resolve(recipe, overrides, None)
-        run = RunFolder(Path(output or default_output(resolved.name)))
+        # Only a table alone takes its recipe from its images, and so needs a place first.
+        is_alone = wanted.recipe is None and wanted.table is not None
+        resolved = None if is_alone else _resolve(wanted, None)
+        name = RunFolder(Path()).table.stem if resolved is None else resolved.name
+        run = RunFolder(Path(output or default_output(name)))
         clean_unbegun(run.root)
         resumed = f", or resume the run in it: {run.resume_command}"
         check_output(run.root, or_else=resumed if run.recipe.exists() else "")
-        return run, resolved if frame is None else with_table(resolved, frame, run.table)
+        if resolved is None or wanted.table is not None:
+            resolved = _resolve_with_table(wanted, None, run.table)
+        return run, resolved
     if output is not None:
         raise UsageError(
             "-o and --resume exclude each other",
             hint=f"A resumed run stays in place: {RunFolder(Path(resume)).resume_command}",
         )
     run = find_run(Path(resume))
-    resolved = _resolve(recipe, overrides, resume)
-    if frame is not None:
-        resolved = with_table(resolved, frame, run.table)
+    resolved = _resolve_with_table(wanted, resume, run.table)
+    if run.table.exists() and not Path(str(resolved.data.manifest)).exists():
+        resolved = with_manifest(resolved, run.table)  # of a run that was moved
     check_same_recipe(run, resolved)
     check_writable(run.root)
     return run, resolved

@@ -5,26 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from eosin.artifacts.audit import AuditReport, Finding, JoinedGroups
 from eosin.artifacts.cleaning import clean_magnification
 from eosin.artifacts.columns import Columns
 from eosin.artifacts.layout import RunFolder
-from eosin.artifacts.manifest import check_label_spelling, csv_text, read_manifest
+from eosin.artifacts.manifest import check_label_spelling, read_manifest
 from eosin.artifacts.run import Environment
-from eosin.artifacts.tables import is_pipe, read_table
+from eosin.artifacts.tables import is_pipe
 from eosin.artifacts.versioned import read_document
 from eosin.core.errors import RecipeError, close_matches
-from eosin.core.files import explain_os_errors, read_file, write_text
 from eosin.core.places import cache_folder, expand_path
-from eosin.core.types import ImageReference, Samples, change_parts
+from eosin.core.types import Samples
 from eosin.data.audit import (
     FileHashes,
     ImageIndex,
@@ -56,9 +53,8 @@ from eosin.images.bank import ImageBank, load_bank
 from eosin.images.references import Skipped, without
 from eosin.images.stacks import stack_samples
 from eosin.images.staining import check_units
-from eosin.recipe import parse_overrides, read_recipe
+from eosin.recipe import read_recipe
 from eosin.recipe.data import DataSection
-from eosin.recipe.overrides import Overrides
 from eosin.recipe.schema import EMBEDDING, Recipe
 
 _LOG = logging.getLogger(__name__)
@@ -136,65 +132,6 @@ def resolve_recipe(recipe: Recipe) -> Recipe:
             "transfer": recipe.transfer.model_copy(update={"stage": stages}),
         }
     )
-
-
-def take_table(
-    recipe: Recipe | Mapping[str, Any] | Path | str | None, overrides: Overrides
-) -> tuple[Recipe | Mapping[str, Any] | Path | str | None, Overrides, pd.DataFrame | None]:
-    """Take a pandas table out of ``data.manifest``, and leave the name of its file there."""
-    frame: pd.DataFrame | None = None
-    if isinstance(recipe, Mapping):
-        recipe, frame = _take_table(recipe, frame)
-    if isinstance(overrides, Mapping):
-        tree = parse_overrides(overrides)
-        overrides, frame = _take_table(tree, frame)
-    return recipe, overrides, frame
-
-
-def _take_table(
-    values: Mapping[str, Any], before: pd.DataFrame | None
-) -> tuple[Mapping[str, Any], pd.DataFrame | None]:
-    data = values.get("data")
-    given = data.get("manifest") if isinstance(data, Mapping) else None
-    if not isinstance(data, Mapping) or not isinstance(given, pd.DataFrame):
-        return values, before
-    return {**values, "data": {**data, "manifest": RunFolder(Path()).table.name}}, given
-
-
-def with_table(recipe: Recipe, frame: pd.DataFrame, path: Path) -> Recipe:
-    """Write a recipe's pandas table as a file, and return the recipe with the file's name.
-
-    Raises:
-        OutputError: It cannot be written.
-        RecipeError: The file holds another table already.
-    """
-    text = _table_text(recipe.data, frame)
-    if path.exists() and read_file(path) != text.encode():
-        raise RecipeError(
-            f"{path.parent} was started with another table of images",
-            hint="Give the same table, or start a new run",
-        )
-    with explain_os_errors("make", path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, text)
-    data = recipe.data.model_copy(update={"manifest": str(path.resolve())})
-    return recipe.model_copy(update={"data": data})
-
-
-def _table_text(section: DataSection, frame: pd.DataFrame) -> str:
-    """Return a table as CSV; its relative paths, from the working folder, become absolute."""
-    frame = read_table(frame)
-    if section.path in frame:
-        cells = [change_parts(cell, _absolute) for cell in frame[section.path]]
-        frame = frame.assign(**{section.path: cells})
-    return csv_text(frame)
-
-
-def _absolute(cell: str) -> str:
-    if "://" in cell:
-        return cell  # refused by the reader
-    image = ImageReference.parse(cell)
-    return str(replace(image, path=(Path.cwd() / image.path).as_posix()))
 
 
 def _resolve_data(data: DataSection, seed: int) -> DataSection:

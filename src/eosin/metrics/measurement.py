@@ -11,6 +11,7 @@ each (Field and Welsh, "Bootstrapping clustered data", JRSS B 2007).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -110,12 +111,15 @@ def measure_rows(
         DataError: The function fails for all rows as they are.
     """
     rows, found = np.arange(len(group_codes)), np.full(len(weights), np.nan)
-    for place, counts in enumerate(weights.astype(np.int64)):
-        try:
-            found[place] = function(take(np.repeat(rows, counts[group_codes])))
-        except (ValueError, ArithmeticError) as error:
-            if (counts == 1).all():
-                raise DataError(f"the metric {name!r} failed: {error}") from error
+    # Undefined in some resamples, which libraries warn of, is no news.
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        for place, counts in enumerate(weights.astype(np.int64)):
+            try:
+                found[place] = function(take(np.repeat(rows, counts[group_codes])))
+            except (ValueError, ArithmeticError) as error:
+                if (counts == 1).all():
+                    raise DataError(f"the metric {name!r} failed: {error}") from error
     return found
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import re
-import shlex
 import tomllib
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -119,16 +117,11 @@ def _flatten(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str,
     """Yield every value of nested dictionaries with its whole key; an empty one is a value."""
     for name, value in values.items():
         key = f"{before}{name}"
-        if isinstance(value, Mapping) and value and key.count(".") < MOST_LEVELS:
+        is_table = isinstance(value, Mapping) and not isinstance(value, _Whole)
+        if is_table and value and key.count(".") < MOST_LEVELS:
             yield from _flatten(value, f"{key}.")
         else:
-            yield key, _Whole() if isinstance(value, Mapping) else value
-
-
-def format_override(key: str, value: str) -> str:
-    """Return ``--set key=value`` for a text field, quoted for a shell."""
-    text = value if _read_value(value.strip(), str) == value else json.dumps(value)
-    return f"--set {shlex.quote(f'{key}={text}')}"
+            yield key, _Whole() if is_table else value
 
 
 def _annotation_at(schema: type[BaseModel] | None, path: Sequence[str]) -> Any:
