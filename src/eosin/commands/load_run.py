@@ -104,7 +104,8 @@ class Run(Shown):
         """
         page = self._run.folder.report
         if not page.exists():
-            raise ArtifactError(f"{page} does not exist", hint="Write it again: eosin report RUN")
+            again = f"Write it again: eosin.report({str(self.folder)!r})"
+            raise ArtifactError(f"{page} does not exist", hint=again)
         return page
 
     def plot_roc(self, axes: Any = None) -> Any:
