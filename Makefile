@@ -11,12 +11,13 @@ export PYTHONUTF8 := 1
 # Tests run side by side, a process a core.
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help demo test test-all check format lock results clean
+.PHONY: help demo docs test test-all check format lock results clean
 
 help:
 	@echo "make demo      install what is needed and run 'eosin demo' (-> runs/demo)"
 	@echo "make test      install the development extras, run every check and test"
 	@echo "make test-all  the same, with the slow tests"
+	@echo "make docs      build the documentation as a site (-> build/docs/index.html)"
 	@echo "make check     ruff, mypy, import-linter, typos"
 	@echo "make format    rewrite the code in the house's format"
 	@echo "make lock      write base.lock: the base install with hashes"
@@ -37,6 +38,11 @@ $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
 
 demo: $(VENV)/train.stamp
 	$(BIN)/eosin demo
+
+# Internal links and anchors are checked; a test builds it in the same way.
+docs: $(VENV)/dev.stamp
+	$(BIN)/sphinx-build -q -n -W --keep-going docs build/docs
+	@echo "build/docs/index.html"
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

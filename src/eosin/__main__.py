@@ -7,20 +7,16 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import typer
 
-from eosin.core.errors import EosinError, is_lack_of_memory
+from eosin.cli.messages import messages_on_stderr, record_failure
+from eosin.core.errors import INTERRUPTED, EosinError, is_lack_of_memory
 from eosin.core.files import hint_of
 from eosin.core.places import cache_folder
 from eosin.core.text import one_line, shorten
 
-_GLOBAL_FLAGS = ("--debug", "--offline")
-# Exit status of Typer after Ctrl-C.
-_INTERRUPTED = 130
 # Newer versions of Typer carry a copy of click, older ones import it: the base class of both
 # copies' errors.
 _CommandLineError: type[Exception] = next(
@@ -30,6 +26,7 @@ _NO_MEMORY = (
     "memory ran out. Use fewer or smaller images, a smaller train.batch_size, or a machine with "
     "more memory"
 )
+_STOPPED = "interrupted; no partial files were left"
 #: Most characters of a line on stderr, whatever a file's name or content adds.
 _LONGEST_LINE = 2000
 _TRAIN_EXTRA = frozenset({"torch", "torchvision", "timm", "onnx"})
@@ -49,28 +46,27 @@ logging.getLogger("matplotlib").setLevel(logging.ERROR)
 def run(arguments: list[str] | None = None) -> None:
     """Run the command and exit with its status; ``arguments`` come without the program's name."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    # Both may occur anywhere on the command line.
-    debug = "--debug" in given
-    if "--offline" in given:
-        os.environ["EOSIN_OFFLINE"] = "1"
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A terminal without "–", or a file name with invalid bytes, must not end the work.
             stream.reconfigure(errors="backslashreplace")
-    rest = [argument for argument in given if argument not in _GLOBAL_FLAGS]
-    sys.exit(call(rest, debug=debug))
+    sys.exit(call(given, debug="--debug" in given))
 
 
 def call(arguments: list[str], *, debug: bool = False) -> int:
     """Run the command and return its exit status; arguments as for :func:`run`."""
+    with messages_on_stderr():
+        return _call(arguments, debug=debug)
+
+
+def _call(arguments: list[str], *, debug: bool) -> int:
     nul = next((argument for argument in arguments if "\0" in argument), None)
     if nul is not None:
         return _fail(f"an argument has the character NUL, which no name can have: {nul}", 2)
     try:
         from eosin.cli.app import app
 
-        with _log_on_stderr():
-            status = app(arguments, prog_name="eosin", standalone_mode=False)
+        status = app(arguments, prog_name="eosin", standalone_mode=False)
     except BrokenPipeError:
         # The reader of the output closed the pipe (`eosin … | head`): there is nobody to print to.
         for stream in (sys.stdout, sys.stderr):
@@ -79,41 +75,10 @@ def call(arguments: list[str], *, debug: bool = False) -> int:
     except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 -- the last resort of a command
         if debug:
             traceback.print_exc()
-        return _fail(*_diagnose(error))
-    if status == _INTERRUPTED:
-        return _fail("interrupted; nothing is half-written", 1)
+        return _fail(*_diagnose(error), error)
+    if status == INTERRUPTED:  # Typer's, after Ctrl-C
+        return _fail(_STOPPED, INTERRUPTED)
     return status if isinstance(status, int) else 0
-
-
-class _LogLines(logging.Handler):
-    """Log handler that prints each record as one line, and each kind of warning once."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.INFO)
-        self._printed: set[str] = set()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        line = one_line(_joined(record.getMessage()))
-        if record.levelno < logging.WARNING:
-            sys.stderr.write(f"{line}\n")
-        # Compared before its arguments are filled in: a run with folds has five models.
-        elif record.msg not in self._printed:
-            self._printed.add(record.msg)
-            sys.stderr.write(f"warning: {line}\n")
-
-
-@contextmanager
-def _log_on_stderr() -> Iterator[None]:
-    """Print progress and warnings of Eosin's logger to stderr."""
-    logger, handler = logging.getLogger("eosin"), _LogLines()
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-        logger.removeHandler(handler)
 
 
 def _diagnose(error: BaseException) -> tuple[str, int]:
@@ -126,7 +91,7 @@ def _diagnose(error: BaseException) -> tuple[str, int]:
         case _ if is_lack_of_memory(error):
             return _NO_MEMORY, 1
         case KeyboardInterrupt() | typer.Abort():
-            return "interrupted; nothing is half-written", 1
+            return _STOPPED, INTERRUPTED
         case ImportError() if str(error.name).partition(".")[0] in _TRAIN_EXTRA:
             from eosin.runtime.door import missing_train_extra
 
@@ -146,9 +111,12 @@ def _diagnose(error: BaseException) -> tuple[str, int]:
 def _correct(error: Any) -> str:
     """Format a usage error with the command that shows the options."""
     if type(error).__name__ == "NoArgsIsHelpError":
-        return f"a command is missing\n{error.format_message()}"
+        return f"missing command\n{error.format_message()}"
     near = [f"'{name}'" for name in getattr(error, "possibilities", None) or ()]
-    text = str(error.message or error.format_message()).rstrip(".")
+    # Of a wrong value the formatted message names the option, whose own message does not.
+    is_value = isinstance(error, typer.BadParameter)
+    text = str(error.format_message() if is_value else error.message or error.format_message())
+    text = text.rstrip(".")
     if near:
         text += f". Did you mean {' or '.join(near)}?"
     path = error.ctx.command_path if getattr(error, "ctx", None) is not None else "eosin"
@@ -160,7 +128,8 @@ def _joined(text: str) -> str:
     return " ".join(text.splitlines())
 
 
-def _fail(text: str, status: int) -> int:
+def _fail(text: str, status: int, error: BaseException | None = None) -> int:
+    record_failure(text, error)
     lines = "\n".join(one_line(shorten(line, _LONGEST_LINE)) for line in text.split("\n"))
     sys.stderr.write(f"eosin: {lines}\n")
     return status

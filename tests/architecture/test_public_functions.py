@@ -11,8 +11,10 @@ import typer
 import eosin
 from eosin.cli.app import app
 
-# Options that a function has no argument for: how a result is printed, and a function of its own.
+# Options that a function has no argument for: how a result is printed, a function of its own, and
+# what every command takes.
 ONLY_COMMANDS = {"all", "help", "json", "plan"}
+ONLY_COMMANDS |= {"verbose", "quiet", "log_file", "threads", "offline", "debug"}
 # Arguments that cannot be called as their option, because Python has a function of that name.
 RENAMED = {
     "train": {"set": "overrides"},

@@ -16,12 +16,13 @@ from tests.facts import tells
 import eosin
 from eosin.artifacts.manifest import read_manifest, write_manifest
 from eosin.core.errors import EosinError
+from eosin.core.text import aligned
 from eosin.data.sources.base import collect_samples, declared_facts
 from eosin.data.sources.catalogue import DATASETS, find_datasets, verify
 from eosin.images.containers import read_item
 from eosin.images.decode import decode_image
 from eosin.images.planes import decode_planes
-from eosin.reporting.terminal import format_datasets, format_samples
+from eosin.reporting.terminal import dataset_rows, format_samples
 
 
 @dataclass
@@ -349,7 +350,7 @@ def test_channels_can_be_told_as_an_option():
 
 
 def test_the_list_of_data_sets_is_a_table_of_100_columns():
-    head, *lines = format_datasets(eosin.list())
+    head, *lines = aligned(dataset_rows(eosin.list()))
     assert [line.split()[0] for line in lines] == sorted(DATASETS)
     assert max(map(len, [head, *lines])) <= 100
     for column in ("title", "licence", "modality", "classes"):

@@ -1,4 +1,4 @@
-"""What the README promises exists, and its commands run."""
+"""What the README and the first pages promise exists, and their commands run."""
 
 import re
 import shlex
@@ -14,10 +14,13 @@ from eosin.__main__ import call
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+START = (ROOT / "docs" / "get-started.md").read_text(encoding="utf-8")
+PYTHON = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+MOST_LINES = 120
 
 
-def _commands():
-    for block in re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL):
+def _commands(page):
+    for block in re.findall(r"```sh\n(.*?)```", page, flags=re.DOTALL):
         for line in block.splitlines():
             words = shlex.split(line, comments=True)
             if words and words[0] == "eosin":
@@ -37,16 +40,10 @@ def test_make_targets_exist():
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
 
 
-def test_verb_table_matches_the_command():
-    from eosin.cli.app import app, data
-
-    result = set(re.findall(r"^\| `eosin (\w+)", README, flags=re.MULTILINE))
-    there = {c.name or c.callback.__name__ for c in app.registered_commands} | {"data"}
-    assert result == there
-    row = next(line for line in README.splitlines() if line.startswith("| `eosin data"))
-    assert set(re.findall(r"`(?:eosin data )?(\w+)`", row)) == {
-        c.name for c in data.registered_commands
-    }
+def test_the_readme_is_short_and_its_links_lead_somewhere():
+    assert len(README.splitlines()) < MOST_LINES
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).exists(), target
 
 
 def _own_patches(root):
@@ -63,7 +60,7 @@ def _own_patches(root):
 
 
 def test_each_recipe_it_names_is_there():
-    named = set(re.findall(r"recipes/[\w-]+\.toml", README))
+    named = set(re.findall(r"recipes/[\w-]+\.toml", README + START))
     assert len(named) >= 5
     assert all((ROOT / name).exists() for name in named)
 
@@ -81,25 +78,30 @@ def _run(words, stands_for, capsys):
 
 
 @pytest.mark.data
-def test_commands_run_in_order(data_root, tmp_path, monkeypatch, capsys):
+def test_commands_on_public_data_run_in_order(data_root, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     folder = data_root / "breakhis-200x-224"
     patches = folder / "BreaKHis_v1/histology_slides/breast/benign/SOB/adenosis"
     stands_for = {"FOLDER": str(folder), "PATCHES": str(patches)}
-    commands = [words for words in _commands() if "data.dataset=folder" not in words]
+    page = START.partition("## Public data")[2]
+    commands = list(_commands(page))
     assert len(commands) >= 3
     for words in commands:
         _run(words, stands_for, capsys)
     assert (tmp_path / "predictions.csv").exists()
 
 
-def test_the_command_for_one_s_own_patches_runs(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("page", [README, START], ids=["README", "get-started"])
+def test_the_commands_for_own_images_run_in_order(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "recipes").symlink_to(ROOT / "recipes")
-    stands_for = {"ROOT": str(_own_patches(tmp_path / "own")), "CLASS": "tumour"}
-    (words,) = (words for words in _commands() if "data.dataset=folder" in words)
-    _run(words, stands_for, capsys)
+    own = str(_own_patches(tmp_path / "own"))
+    stands_for = {"ROOT": own, "CLASS": "tumour", "PATCHES": own}
+    commands = list(_commands(page.partition("## Your own images")[2].partition("\n## ")[0]))
+    assert len(commands) == 3
+    for words in commands:
+        _run(words, stands_for, capsys)
     assert list(tmp_path.glob("runs/*/report.html"))
 
 
@@ -111,8 +113,8 @@ def test_the_lines_of_python_run(tmp_path, monkeypatch, tiny_values):
     data = {"manifest": "manifest.csv", "patient": "patient_id", "positive": "tumour"}
     data["split"] = {"train": 0.5, "val": 0.25, "test": 0.25}
     Path("recipe.toml").write_text(tomli_w.dumps(tiny_values(tmp_path, data=data)), "utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    (code,) = re.findall(r"```python\n(.*?)```", PYTHON, flags=re.DOTALL)
     found = {}
-    exec(code, found)  # noqa: S102 -- the README's own lines
+    exec(code, found)  # noqa: S102 -- the page's own lines
     assert len(found["table"]) == len(images)
     assert Path("runs/first/report.html").exists()

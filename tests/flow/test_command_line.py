@@ -2,6 +2,7 @@
 
 import json
 import os
+from importlib import resources
 
 import pytest
 from tests.facts import tells
@@ -106,7 +107,7 @@ def test_a_named_network_is_printed_with_its_layers(command):
     result = command("models", "ernet50")
     assert result.status == 0
     assert tells(result.out, "ernet50", "P2", "23,537,474", "backbone.conv1", "64 × 112 × 112")
-    assert tells(result.out, "in all", "23,537,474", "53,120", "--all")
+    assert tells(result.out, "total", "23,537,474", "53,120", "--all")
     rows = command("models", "ernet50", "--all").out.splitlines()
     (listed,) = json.loads(command("models", "ernet50", "--json").out)
     layers = listed["layer_table"]["layers"]
@@ -123,6 +124,9 @@ def test_lists_are_printed(command):
     assert result.status == 0
     listed = json.loads(result.out)
     assert {"name", "paper", "input_px", "params", "macs", "offline_weights"} <= set(listed[0])
+    # What is listed without PyTorch; made by `eosin models --json`.
+    kept = resources.files("eosin.commands").joinpath("models.json").read_text(encoding="utf-8")
+    assert listed == json.loads(kept)
     table = command("models").out
     assert all(line["name"] in table for line in listed)
     assert "breakhis" in command("data", "list").out

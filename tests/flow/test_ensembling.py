@@ -241,11 +241,11 @@ def test_a_file_that_is_not_the_mean_is_no_model(command, on_entry, tiny_run, tm
 def test_what_is_stopped_half_way_is_no_run(command, stop_at, tiny_run, small_run, tmp_path):
     with stop_at(write_finished):
         result = command("ensemble", tiny_run, small_run, "-o", tmp_path / "e")
-    assert result.status == 1
+    assert result.status == 130
     # Members of two sizes differ notably from their mean.
     assert "a probability differs by up to" in result.err
     assert command("report", tmp_path / "e").status == 1
     with stop_at(merge_onnx):
-        assert command("ensemble", tiny_run, small_run, "-o", tmp_path / "f").status == 1
+        assert command("ensemble", tiny_run, small_run, "-o", tmp_path / "f").status == 130
     with pytest.raises(eosin.EosinError, match="no model folder"):
         Classifier(tmp_path / "f" / "model")

@@ -587,8 +587,6 @@ ELSEWHERE = {
     "core/files.py: Free some space": "flow/test_writing.py::test_other_verbs_on_a_full_disk",
     "The folder is read-only": "flow/test_writing.py::"
     "test_a_read_only_folder_is_refused_before_the_work",
-    "--all lists all {}": "flow/test_command_line.py::"
-    "test_a_named_network_is_printed_with_its_layers",
     "data cache --clear": "unit/images/cache/test_listing.py::test_the_command_clears_stores",
     "with --features TABLE": "flow/test_embedding.py::"
     "test_an_outside_manifest_needs_features_of_its_own",
@@ -660,6 +658,7 @@ EXCUSED = {
     "`eosin train` made": "states where a folder came from",
     "weights.py: Free some space": "needs a full disk; -o is as in core/files.py",
     "transfer.py: Free some space": "needs a full disk; -o is as in core/files.py",
+    "Files of this size are not allowed": "needs such a disk; -o is as in core/files.py",
     "Your quota is used up": "needs a disk with quotas",
     "You may not write there": "needs a user who is no administrator; test_writing then meets it",
 }

@@ -25,6 +25,12 @@ class Without:  # as if they were not installed
             return None
         return PathFinder.find_spec(name, path, target)
 
+    @staticmethod
+    def find_distributions(*arguments):
+        for found in PathFinder.find_distributions(*arguments):
+            if found.name not in "torch torchvision timm onnx sklearn".split():
+                yield found
+
 sys.meta_path = [Without if finder is PathFinder else finder for finder in sys.meta_path]
 from eosin.__main__ import call
 for line in json.loads(sys.argv[1]):
@@ -45,7 +51,10 @@ def test_a_hospital_without_pytorch(process, tiny_run, tiny_phantom, tmp_path):
         (["data", "audit", run / "manifest.csv"], "0", "60 images"),
         (["data", "check", tiny_phantom], "0", "60 images, 0 unreadable"),
         (["data", "list"], "0", "breakhis"),
-        (["doctor"], "1", "torch"),
+        (["doctor"], "0", "torch"),
+        (["models"], "0", "densenet121"),
+        (["models", "densenet121"], "0", "6,955,906"),
+        (["models", "light_cnn", "--all"], "0", "total"),
         (["train", run / "recipe.toml"], "1", ""),
     )
     result = process(

@@ -197,7 +197,7 @@ def test_a_stopped_reproduction_goes_on_with_the_same_command(
     arguments = ["reproduce", "P3", "--quick", "--only", ITEM, "-o", copied]
     with stop_at(train):
         result = command(*arguments)
-    assert result.status == 1
+    assert result.status == 130
     assert tells(result.complaint, "interrupted", "-o", copied)
     assert command(*arguments).status == 0
     documents = [json.loads((root / "reproduction.json").read_text()) for root in (copied, made)]

@@ -61,7 +61,7 @@ def resume_and_compare(command, run, uninterrupted):
 def test_ctrl_c_in_mid_epoch(command, process, recipe_file, tiny_run, tmp_path):
     run = tmp_path / "run one"
     result = process(STOPPED, "SIGINT", "train", recipe_file(), "-o", run)
-    assert result.status == 1
+    assert result.status == 130
     go_on = f"eosin train --resume {shlex.quote(str(run))}"
     assert tells(result.complaint, "interrupted", run, go_on)
     resume_and_compare(command, run, tiny_run)
@@ -82,7 +82,7 @@ def test_a_process_killed_in_mid_epoch(command, process, recipe_file, tiny_run, 
 def test_ctrl_c_while_images_are_read_leaves_nothing(command, recipe_file, tmp_path, stop_at):
     with stop_at(load_bank):
         result = command("train", recipe_file(), "-o", tmp_path / "run")
-    assert result.status == 1
+    assert result.status == 130
     assert "interrupted" in result.complaint
     assert not (tmp_path / "run").exists()
 
@@ -93,7 +93,7 @@ def test_ctrl_c_while_the_report_is_written(command, tiny_run, tmp_path, stop_at
     (run / "report.html").unlink()
     with stop_at(write_report):
         result = command("train", "--resume", run)
-    assert result.status == 1
+    assert result.status == 130
     assert "--resume" in result.complaint
     assert command("train", "--resume", run).status == 0
     assert (run / "report.html").exists()
@@ -103,7 +103,7 @@ def test_folds_are_resumed_fold_by_fold(command, folds_run, tmp_path, stop_at, o
     run = tmp_path / "run"
     with stop_at(fit_split, 2):
         result = command("train", folds_run / "recipe.toml", "-o", run)
-    assert result.status == 1
+    assert result.status == 130
     assert "--resume" in result.complaint
     assert not (run / "metrics.json").exists()
     first = {path: path.stat().st_mtime_ns for path in (run / "folds" / "0-0").rglob("*")}

@@ -20,6 +20,7 @@ import numpy as np
 from cv2.typing import MatLike
 
 from eosin.augment.drawing import Drawn
+from eosin.core.threads import thread_limit
 from eosin.core.types import BoolArray, FloatArray, Image, IntArray
 
 _CORNERS = np.array([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0]])
@@ -242,9 +243,9 @@ def share_out(work: Callable[[int], None], count: int, n_bytes: int) -> None:
 
 
 def _training_threads() -> int:
-    """Return PyTorch's number of threads if it is imported, else the number of cores."""
+    """Return PyTorch's number of threads if it is imported, else the limit, else the cores."""
     torch = sys.modules.get("torch")
-    return torch.get_num_threads() if torch is not None else os.cpu_count() or 1
+    return torch.get_num_threads() if torch is not None else thread_limit() or os.cpu_count() or 1
 
 
 @cache

@@ -2,79 +2,100 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import asdict
+from importlib import metadata
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eosin.cli import runs
 from eosin.cli.data import data
-from eosin.cli.options import (
-    AllowSkipped,
-    AsJson,
-    GroupColumn,
-    Independent,
-    LabelColumn,
-    Output,
-    PathColumn,
-    PatientColumn,
-    Pseudonymise,
+from eosin.cli.options import AllowSkipped, AsJson, Output, Pseudonymise
+from eosin.cli.printing import (
+    dump,
+    dump_metrics,
     echo,
+    message,
+    print_json,
+    print_split,
+    print_table,
     report_skipped,
 )
+from eosin.cli.shared import CONTEXT, Group
 from eosin.core.errors import check_memory
+
+if TYPE_CHECKING:
+    from eosin.artifacts.audit import AuditReport
+    from eosin.experiment.plan import Plan
 
 app = typer.Typer(
     name="eosin",
-    help="From labelled cancer-microscopy images to a classifier that one can defend and deploy. "
-    "Research use only.",
+    cls=Group,
+    context_settings=CONTEXT,
+    help="Train, evaluate and deploy classifiers of cancer-microscopy images. Research use only.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 app.add_typer(data, name="data")
 
 
+def _print_version(is_given: bool) -> None:
+    if is_given:
+        echo(f"eosin {metadata.version('eosin')}")
+        raise typer.Exit
+
+
 @app.callback()
 def main(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Never access the network.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
 ) -> None:
-    """Take the options of every command; the entry point has acted upon them already."""
-    del debug, offline
+    """Check that there is memory for what a command imports."""
     check_memory()
 
 
 @app.command()
-def demo(output: Output = None) -> None:
+def demo(output: Output = None, as_json: AsJson = False) -> None:
     """Run the full workflow on simulated patches, with two splits."""
     from eosin.commands.demo import demo as run_demo
-    from eosin.reporting.pages import format_split
 
     result = run_demo(output)
-    for name, run in (("strict", result.strict), ("as-published", result.as_published)):
-        echo(format_split(f"{name} test", run.metrics["test"]))
-    echo(f"report {result.page}")
+    both = {"strict": result.strict, "as-published": result.as_published}
+    if as_json:
+        metrics = {name: dump_metrics(run.metrics) for name, run in both.items()}
+        return print_json({"report": result.page, "metrics": metrics})
+    for name, run in both.items():
+        print_split(f"{name} test", run.metrics["test"])
+    return echo(f"report {result.page}")
 
 
 @app.command()
-def doctor() -> None:
+def doctor(as_json: AsJson = False) -> None:
     """Show versions, devices and data paths, and suggest fixes."""
     from eosin.commands.doctor import doctor as look
 
     checks = look()
-    for check in checks:
-        echo(f"{check.topic:<18} {check.found}")
-        if check.hint:
-            echo(f"{'':<18} → {check.hint}")
+    if as_json:
+        print_json([asdict(check) for check in checks])
+    else:
+        rows = []
+        for check in checks:
+            rows.append((check.topic, check.found))
+            rows += [("", f"→ {check.hint}")] if check.hint else []
+        print_table([("check", "result"), *rows])
     raise typer.Exit(1 if any(check.needed for check in checks) else 0)
 
 
 @app.command()
 def models(
     name: Annotated[
-        str | None, typer.Argument(help="A network whose layers are listed, e.g. ernet18.")
+        str | None, typer.Argument(help="Network whose layers are listed, e.g. ernet18.")
     ] = None,
     every: Annotated[
         bool, typer.Option("--all", help="List every layer, not blocks of a deep network.")
@@ -82,23 +103,25 @@ def models(
     as_json: AsJson = False,
 ) -> None:
     """List the registered networks, or the layers of one."""
-    from pydantic import TypeAdapter
-
-    from eosin.commands.models import ModelLine
     from eosin.commands.models import models as list_models
-    from eosin.reporting.terminal import format_layers
+    from eosin.reporting.terminal import layer_rows
 
     found = list_models(name)
     if as_json:
-        lines = TypeAdapter(list[ModelLine]).dump_python(found, mode="json", exclude_none=True)
-        echo(json.dumps(lines))
-        return
-    echo(f"{'name':<20}{'paper':<16}{'input':>6}{'params':>13}{'M MACs':>9}  offline weights")
+        return print_json([line.as_dict() for line in found])
+    head = ("name", "paper", "offline weights", "input", "params", "M MACs")
+    rows = []
     for m in found:
-        size = f"{m.name:<20}{m.paper:<16}{m.input_px:>6}{m.params:>13,}{m.macs / 1e6:>9,.1f}"
-        echo(f"{size}  {'yes' if m.offline_weights else 'no'}")
+        size = (str(m.input_px), f"{m.params:,}", f"{m.macs / 1e6:,.1f}")
+        rows.append((m.name, m.paper, "yes" if m.offline_weights else "no", *size))
+    print_table([head, *rows], right=3)
     for table in filter(None, (line.layer_table for line in found)):
-        echo(["", *format_layers(table, every=every)])
+        echo("")
+        print_table(layers := layer_rows(table, every=every), right=2)
+        if len(layers) - 2 < len(table.layers):
+            n_layers = f"{len(table.layers):,}"
+            echo(f"Each block is one row; --all lists all {n_layers} layers.")
+    return None
 
 
 @app.command()
@@ -115,23 +138,25 @@ def train(
     output: Output = None,
     resume: Annotated[Path | None, typer.Option(help="Run folder to resume.")] = None,
     plan: Annotated[
-        bool, typer.Option("--plan", help="Dry run: show what would be done, time and memory.")
+        bool,
+        typer.Option(
+            "--plan", help="Dry run: show what would be done, and the time and memory needed."
+        ),
     ] = False,
     allow_leak: Annotated[
         bool, typer.Option("--allow-leak", help="Continue despite leakage.")
     ] = False,
     allow_skipped: AllowSkipped = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run one experiment from a recipe to a report."""
     from eosin.commands import train as experiment
-    from eosin.reporting.sections.audit import format_audit
 
     if plan:
         found, audit = experiment.plan(
             recipe, overrides=overrides or (), resume=resume, allow_leak=allow_leak
         )
-        echo([*found.lines(), *format_audit(audit)])
-        return
+        return _print_plan(found, audit, as_json=as_json)
     result = experiment.train(
         recipe,
         overrides=overrides or (),
@@ -140,164 +165,48 @@ def train(
         allow_leak=allow_leak,
         allow_skipped=True,
     )
-    from eosin.reporting.pages import format_split
-
-    for name, split in result.metrics.items():
-        echo(format_split(name, split))
-    echo(f"report {result.run / 'report.html'}")
-    report_skipped(result.n_skipped, *result.skipped, allowed=allow_skipped)
-
-
-@app.command()
-def evaluate(
-    run_or_model: Annotated[Path, typer.Argument(help="Run or model folder.")],
-    data: Annotated[Path | None, typer.Option(help="External manifest.")] = None,
-    pairs: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--map", help="Map an external label: THEIRS=OURS; THEIRS= leaves its rows out."
-        ),
-    ] = None,
-    label: LabelColumn = "label",
-    path_column: PathColumn = "path",
-    patient: PatientColumn = "patient",
-    group: GroupColumn = "group",
-    independent: Independent = False,
-    split: Annotated[str, typer.Option(help="Split of the run's manifest.")] = "test",
-    features: Annotated[
-        Path | None, typer.Option(help="Table of features, for a model on features.")
-    ] = None,
-    prevalence: Annotated[
-        float | None, typer.Option(help="Prevalence of the positive class, for predictive values.")
-    ] = None,
-    output: Output = None,
-    pseudonymise: Pseudonymise = False,
-    allow_skipped: AllowSkipped = False,
-) -> None:
-    """Evaluate a model on a split or on an external manifest."""
-    from eosin.commands.evaluate import evaluate as run_evaluation
-    from eosin.data.external import parse_labels
-    from eosin.reporting.pages import format_split
-    from eosin.reporting.sections.audit import format_overlap
-    from eosin.reporting.sections.drift import format_drift
-
-    result = run_evaluation(
-        run_or_model, data=data, labels=parse_labels(pairs or []), label=label, path=path_column,
-        patient=patient, group=group, independent=independent, split=split, features=features,
-        prevalence=prevalence, output=output, pseudonymise=pseudonymise, allow_skipped=True,
-    )  # fmt: skip
-    for name, metrics in result.metrics.items():
-        echo(format_split(name, metrics))
-    if result.drift is not None:
-        echo(format_drift(result.drift))
-    if data is not None:
-        echo(format_overlap(result.audit))
-    echo(f"metrics {result.folder / 'metrics.json'}")
-    echo(f"report {result.folder / 'report.html'}")
-    report_skipped(result.n_skipped, result.folder / "skipped.csv", allowed=allow_skipped)
+    page = result.run / "report.html"
+    if as_json:
+        document = {"run": result.run, "report": page, "metrics": dump_metrics(result.metrics)}
+        print_json({**document, "n_skipped": result.n_skipped, "skipped": result.skipped})
+    else:
+        for name, split in result.metrics.items():
+            print_split(name, split)
+        echo(f"report {page}")
+    return report_skipped(result.n_skipped, *result.skipped, allowed=allow_skipped)
 
 
-@app.command()
-def ensemble(
-    runs: Annotated[list[Path], typer.Argument(help="Finished run folders, two at least.")],
-    output: Output = None,
-) -> None:
-    """Merge finished runs with the same classes into one model."""
-    from eosin.commands.ensemble import ensemble as join
-    from eosin.reporting.pages import format_split
-    from eosin.reporting.sections.results import format_members
+def _print_plan(plan: Plan, audit: AuditReport, *, as_json: bool) -> None:
+    from eosin.reporting.sections.audit import format_audit
 
-    result = join(runs, output=output)
-    for name, metrics in result.metrics.items():
-        echo([*format_split(name, metrics), *format_members(result.members)])
-    echo(f"report {result.run / 'report.html'}")
+    if as_json:
+        return print_json({**plan.as_dict(), "audit": dump(audit)})
+    return echo([*plan.lines(), *format_audit(audit)])
 
 
-@app.command()
-def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Finished run folders, two at least.")],
-    output: Output = None,
-    metric: Annotated[str, typer.Option(help="Metric that runs are ranked by.")] = "auc",
-    pseudonymise: Pseudonymise = False,
-) -> None:
-    """Compare the accuracy and cost of finished runs."""
-    from eosin.commands.compare import compare as weigh
-    from eosin.reporting.pages import format_comparison
-
-    result = weigh(runs, output=output, metric=metric, pseudonymise=pseudonymise)
-    echo(format_comparison(result.comparison))
-    echo(f"page {result.page}")
-
-
-@app.command()
-def reproduce(
-    paper: Annotated[str, typer.Argument(help="P1, P2, P3, P4 or P5.")],
-    data: Annotated[
-        list[str] | None,
-        typer.Option("--data", help="Folder of data sets, or NAME=FOLDER (repeatable)."),
-    ] = None,
-    plan: Annotated[
-        bool, typer.Option("--plan", help="Dry run: show what would be trained, time and disk.")
-    ] = False,
-    quick: Annotated[
-        bool,
-        typer.Option("--quick", help="Minutes, on simulated images by default; no verdicts."),
-    ] = False,
-    reduced: Annotated[
-        bool, typer.Option("--reduced", help="Sizes for two cores without a GPU.")
-    ] = False,
-    only: Annotated[
-        list[str] | None, typer.Option("--only", help="A table or figure: table-2 (repeatable).")
-    ] = None,
-    output: Output = None,
-    allow_skipped: AllowSkipped = False,
-) -> None:
-    """Rebuild a paper's tables and figures beside the printed ones."""
-    from eosin.commands import reproduce as command
-    from eosin.reproduction.page import terminal_lines
-
-    if plan:
-        echo(command.plan(paper, data=data or (), quick=quick, reduced=reduced, only=only or ()))
-        return
-    result = command.reproduce(
-        paper, data=data or (), quick=quick, reduced=reduced, only=only or (), output=output,
-        allow_skipped=True,
-    )  # fmt: skip
-    echo(terminal_lines(result.reproduction))
-    echo(f"report {result.page}")
-    report_skipped(result.n_skipped, *result.skipped, allowed=allow_skipped)
-    if result.failures:
-        raise typer.Exit(1)
-
-
-@app.command()
-def report(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
-    pseudonymise: Pseudonymise = False,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="New folder for a pseudonymised copy.")
-    ] = None,
-) -> None:
-    """Rebuild a run's HTML report from the run folder."""
-    from eosin.commands.report import report as write
-
-    echo(f"report {write(run, pseudonymise=pseudonymise, output=output)}")
+for _command in (runs.evaluate, runs.ensemble, runs.compare, runs.reproduce, runs.report):
+    app.command()(_command)
 
 
 @app.command()
 def predict(
-    model: Annotated[Path, typer.Argument(help="Model folder.")],
-    paths: Annotated[list[Path], typer.Argument(help="Images, folders, tables (column path).")],
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="CSV to write.")] = None,
+    model: Annotated[Path, typer.Argument(help="Model folder, or run folder with a model.")],
+    paths: Annotated[
+        list[Path], typer.Argument(help="Image files, folders, or tables with a column path.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="CSV or Parquet file to write.")
+    ] = None,
     format: Annotated[  # noqa: A002 - named as the option
-        str | None, typer.Option("--format", help="csv, parquet or kaggle (id,label).")
+        str | None, typer.Option("--format", help="csv, parquet or kaggle (columns id, label).")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     pseudonymise: Pseudonymise = False,
     allow_skipped: AllowSkipped = False,
+    as_json: AsJson = False,
 ) -> None:
     """Predict class probabilities and decisions for images. Research use only."""
-    from eosin.commands.predict import format_result
+    from eosin.commands.predict import format_result, result_document
     from eosin.commands.predict import predict as run_model
 
     result = run_model(
@@ -305,9 +214,12 @@ def predict(
         pseudonymise=pseudonymise, allow_skipped=True,
     )  # fmt: skip
     printed, notes, where = format_result(result)
-    echo(printed.split("\n"))
+    if as_json:
+        print_json(result_document(result))
+    else:
+        echo(printed.split("\n"))
     for line in notes:
-        echo(line, err=True)
+        message(line)
     report_skipped(len(result.skipped), where, allowed=allow_skipped)
 
 
@@ -323,7 +235,7 @@ def convert(
 ) -> None:
     """Convert third-party weights to safetensors.
 
-    None of their code is run.
+    Code in the file is never run.
     """
     from eosin.commands.convert import convert as run_convert
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -19,35 +18,39 @@ from eosin.cli.options import (
     PathColumn,
     PatientColumn,
     Pseudonymise,
-    echo,
-    report_skipped,
 )
+from eosin.cli.printing import dump, echo, message, print_json, print_table, report_skipped
+from eosin.cli.shared import CONTEXT, Group
 
 data = typer.Typer(
-    help="Known data sets, manifests, image checks, leak audit.", no_args_is_help=True
+    cls=Group,
+    context_settings=CONTEXT,
+    help="Known data sets, manifests, image checks, leak audit.",
+    no_args_is_help=True,
 )
 
 
 @data.command("list")
-def list_data() -> None:
+def list_data(as_json: AsJson = False) -> None:
     """List the known data sets."""
     from eosin.commands.data_list import list as list_datasets
-    from eosin.reporting.terminal import format_datasets
+    from eosin.reporting.terminal import dataset_rows
 
-    echo(format_datasets(list_datasets()))
+    found = list_datasets()
+    return print_json(found) if as_json else print_table(dataset_rows(found))
 
 
 @data.command("fetch")
 def fetch(
-    name: Annotated[str, typer.Argument(help="Public data set.")],
+    name: Annotated[str, typer.Argument(help="Name of a public data set.")],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder; by default $EOSIN_DATA/NAME.")
+        Path | None, typer.Option("-o", "--output", help="Folder; default: $EOSIN_DATA/NAME.")
     ] = None,
     accept_licence: Annotated[
         bool, typer.Option("--accept-licence", help="Accept the licence without a prompt.")
     ] = False,
     keep_archive: Annotated[
-        bool, typer.Option("--keep-archive", help="Keep archives after unpacking.")
+        bool, typer.Option("--keep-archive", help="Keep the archives after unpacking.")
     ] = False,
 ) -> None:
     """Download a public data set; resumes if interrupted."""
@@ -68,17 +71,17 @@ def fetch(
 
 @data.command("manifest")
 def manifest(
-    name: Annotated[str, typer.Argument(help="Known data set.")],
-    root: Annotated[Path, typer.Argument(help="Its folder.")],
+    name: Annotated[str, typer.Argument(help="Name of a known data set.")],
+    root: Annotated[Path, typer.Argument(help="Folder of the data set.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="CSV or Parquet to write.")],
     options: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="An option of the data set. Repeatable."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Option of the data set (repeatable)."),
     ] = None,
 ) -> None:
     """Write a manifest from a data set's own folder tree.
 
-    Prints what of the published data set is missing.
+    Also prints which parts of the published data set are missing.
     """
     from eosin.commands.data_manifest import manifest as make_manifest
     from eosin.recipe import parse_overrides
@@ -104,15 +107,18 @@ def check(
 ) -> None:
     """List unreadable files and flag low-quality images.
 
-    Leaves with status 1 where a file cannot be read; flags are advice.
+    Exits with status 1 if a file cannot be read; flags are advice.
     """
     from eosin.commands.data_check import check as check_images
     from eosin.commands.data_check import format_quality, quality_json
 
     found = check_images(path, output=output, pseudonymise=pseudonymise)
-    echo(json.dumps(quality_json(found)) if as_json else format_quality(found))
+    if as_json:
+        print_json(quality_json(found))
+    else:
+        echo(format_quality(found))
     if output is not None:
-        echo(f"wrote {output / 'quality.csv'} and {output / 'quality.html'}", err=True)
+        message(f"wrote {output / 'quality.csv'} and {output / 'quality.html'}")
     raise typer.Exit(1 if found.unreadable else 0)
 
 
@@ -129,14 +135,14 @@ def audit(
     group: GroupColumn = "group",
     independent: Independent = False,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Search for copies only, not for near-duplicates.")
+        bool, typer.Option("--quick", help="Search for exact copies only, not for near-duplicates.")
     ] = False,
     repair: Annotated[
         Path | None,
         typer.Option(
             "--repair",
             metavar="NEW.csv",
-            help="New table with the groups joined that belong together; it is audited again.",
+            help="Write a new manifest with groups merged that belong together, and audit it.",
         ),
     ] = None,
     pseudonymise: Pseudonymise = False,
@@ -145,7 +151,7 @@ def audit(
 ) -> None:
     """Audit a split for shared patients, copies and near-duplicates.
 
-    Leaves with status 1 where there is any, and where a file cannot be read.
+    Exits with status 1 if any is found across subsets, or if a file cannot be read.
     """
     from eosin.commands.data_audit import audit as audit_manifest
     from eosin.reporting.sections.audit import format_audit
@@ -157,9 +163,11 @@ def audit(
     )  # fmt: skip
     found, skipped = result.report, result.skipped
     for path, reason in skipped:
-        echo(f"not compared by its pixels: {path}: {reason}", err=True)
-    document = json.dumps(found.model_dump(mode="json"), indent=2).split("\n")
-    echo(document if as_json else format_audit(found))
+        echo(f"pixels not compared: {path}: {reason}", err=True)
+    if as_json:
+        print_json(dump(found))
+    else:
+        echo(format_audit(found))
     where = Path("the lines above") if output is None else output / "skipped.csv"
     report_skipped(len(skipped), where, allowed=allow_skipped)
     raise typer.Exit(1 if found.leaks else 0)
@@ -167,13 +175,18 @@ def audit(
 
 @data.command("cache")
 def cache(
-    clear: Annotated[bool, typer.Option("--clear", help="Remove what no process uses.")] = False,
+    clear: Annotated[
+        bool, typer.Option("--clear", help="Remove everything that no process is using.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List or remove cached images and stages."""
+    """List or remove cached images and training stages."""
     from eosin.commands.data_cache import cache as list_cache
-    from eosin.commands.data_cache import format_cache
+    from eosin.commands.data_cache import cache_document, format_cache
 
     found = list_cache(clear=clear)
-    echo(format_cache(found, as_json=as_json))
+    if as_json:
+        print_json(cache_document(found))
+    else:
+        echo(format_cache(found))
     raise typer.Exit(1 if found.in_use else 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,13 +44,20 @@ def cache(*, clear: bool = False) -> CacheResult:
     return CacheResult(gone.removed, clear_stages(), gone.in_use, cleared=True)
 
 
-def format_cache(found: CacheResult, *, as_json: bool = False) -> list[str]:
-    """Return the terminal output; with ``as_json`` one line of JSON."""
+def cache_document(found: CacheResult) -> Any:
+    """Return what is cached as JSON values, or what was removed, freed and kept."""
+    listed = [*_describe(found.stores), *_describe_stages(found.stages)]
+    if not found.cleared:
+        return listed
+    n_bytes = sum(entry["n_bytes"] for entry in listed)
+    return {"removed": listed, "in_use": _describe(found.in_use), "n_bytes": n_bytes}
+
+
+def format_cache(found: CacheResult) -> list[str]:
+    """Return the terminal output: what is cached, or what was removed."""
     if found.cleared:
-        return _format_cleared(found, as_json=as_json)
+        return _format_cleared(found)
     stores, stages = found.stores, found.stages
-    if as_json:
-        return [json.dumps([*_describe(stores), *_describe_stages(stages)])]
     lines = [line for store in stores for line in _format_store(store)]
     total = sum(store.n_bytes for store in stores)
     lines.append(
@@ -62,19 +68,12 @@ def format_cache(found: CacheResult, *, as_json: bool = False) -> list[str]:
     return lines
 
 
-def _format_cleared(found: CacheResult, *, as_json: bool) -> list[str]:
-    """Return what was freed, and what is still in use; or one line of JSON."""
+def _format_cleared(found: CacheResult) -> list[str]:
     n_bytes = sum(store.n_bytes for store in found.stores)
-    if as_json:
-        removed = [*_describe(found.stores), *_describe_stages(found.stages)]
-        in_all = n_bytes + sum(stage.n_bytes for stage in found.stages)
-        in_use = _describe(found.in_use)
-        return [json.dumps({"removed": removed, "in_use": in_use, "n_bytes": in_all})]
-    kept = [_title(store) for store in found.in_use]
     return [
-        f"removed {quantity(len(found.stores), 'store')}, {mebibytes(n_bytes, 1)} freed",
-        *([f"removed {_format_stages(found.stages)} freed"] if found.stages else []),
-        *(f"kept, as another process has it open: {title}" for title in kept),
+        f"removed {quantity(len(found.stores), 'store')}, {mebibytes(n_bytes, 1)}",
+        *([f"removed {_format_stages(found.stages)}"] if found.stages else []),
+        *(f"kept because another process is using it: {_title(one)}" for one in found.in_use),
     ]
 
 
@@ -103,8 +102,7 @@ def _describe_stages(stages: Sequence[Kept]) -> list[dict[str, Any]]:
 
 def _format_stages(stages: Sequence[Kept]) -> str:
     total = sum(stage.n_bytes for stage in stages)
-    many = quantity(len(stages), "finished stage")
-    return f"{many} of transfer, {mebibytes(total, 1)}"
+    return f"{quantity(len(stages), 'training stage')}, {mebibytes(total, 1)}"
 
 
 def _format_store(store: StoreInfo) -> list[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ class PredictionResult:
         intended_use: Intended use, as stated by the model.
         record: Model, engine, threshold, counts and time.
         files: Files written; None without an output.
-        left_out: One line on the files of folders that were left out; empty if there were none.
+        left_out: Number of files of folders that were ignored, by their ending or the reason.
         is_submission: Whether a Kaggle submission of the table is written or printed.
     """
 
@@ -76,7 +77,7 @@ class PredictionResult:
     intended_use: str
     record: PredictionRecord
     files: PredictionFiles | None = None
-    left_out: str = ""
+    left_out: Mapping[str, int] = field(default_factory=dict)
     is_submission: bool = False
 
 
@@ -151,7 +152,7 @@ def format_result(result: PredictionResult) -> tuple[str, list[str], Path]:
     notes = [
         format_prediction(result.record),
         result.intended_use,
-        *filter(None, [result.left_out]),
+        *filter(None, [describe_left_out(result.left_out)]),
         *format_unchanged(result.table),
         *format_abstained(result.table),
     ]
@@ -166,6 +167,17 @@ def format_result(result: PredictionResult) -> tuple[str, list[str], Path]:
     if result.is_submission:
         table = outputs.make_submission(table, result.record.positive or "")
     return csv_text(table).rstrip(), notes, Path("the lines above")
+
+
+def result_document(result: PredictionResult) -> dict[str, Any]:
+    """Return a result as JSON values: its record, and without files also the table's rows."""
+    skipped = [{"path": path, "reason": reason} for path, reason in result.skipped]
+    document = {"record": result.record.model_dump(mode="json"), "skipped": skipped}
+    document["left_out"] = dict(result.left_out)
+    if result.files is not None:
+        return {**document, "files": [str(result.files.table), str(result.files.record)]}
+    rows = result.table.to_json(orient="records", double_precision=15)
+    return {**document, "predictions": json.loads(rows)}
 
 
 def _find_model(place: Path) -> Path:
@@ -209,12 +221,12 @@ def _describe(
 
 def _predict_all(
     classifier: Classifier, paths: list[Path], is_submission: bool
-) -> tuple[Any, Skipped, str]:
+) -> tuple[Any, Skipped, Mapping[str, int]]:
     if isinstance(classifier.info.preprocessing, Embedding):
         table = _predict_features(classifier, paths)
         if is_submission:
             outputs.check_ids(table["path"])
-        return table, [], ""
+        return table, [], {}
     listed, units = _list_cells(paths, classifier.info)
     if is_submission:
         outputs.check_ids(listed.cells)
@@ -239,7 +251,7 @@ def _predict_features(classifier: Classifier, paths: list[Path]) -> Any:
 
 def _predict_images(
     classifier: Classifier, paths: list[Path], listed: ImageList, units: list[str]
-) -> tuple[Any, Skipped, str]:
+) -> tuple[Any, Skipped, Mapping[str, int]]:
     preprocessing = classifier.info.preprocessing
     files, skipped = listed.cells, listed.skipped
     sources = stains_of_units(files, units, preprocessing) if units else {}
@@ -258,7 +270,7 @@ def _predict_images(
             hint=f"See the reason of each: eosin data check {shlex.quote(str(paths[0]))}",
         )
     skipped = [(printable(cell), reason) for cell, reason in skipped]
-    return table, skipped, describe_left_out(listed.left_out)
+    return table, skipped, listed.left_out
 
 
 def _list_cells(paths: list[Path], info: ModelInfo) -> tuple[ImageList, list[str]]:

@@ -12,7 +12,7 @@
     │   └── LeakError              the leak audit found overlap of the two sides of a split
     ├── TrainingError          training cannot continue (loss not finite, no memory)
     ├── ArtifactError          a run or model folder that is missing, foreign or too new
-    ├── InterruptedRunError    Ctrl-C; what was finished can be resumed
+    ├── InterruptedRunError    exit 130: Ctrl-C; what was finished can be resumed
     ├── DownloadError          a public file that is unavailable, or differs from what was published
     ├── OutputError            a result that cannot be written (disk full, read-only, not empty)
     └── MissingPartError       an optional part is not installed
@@ -38,6 +38,8 @@ from typing import Any, TypeVar
 from eosin.core.text import printable, quantity
 
 _Result = TypeVar("_Result")
+#: Exit status after Ctrl-C, as shells give it: 128 and the number of the signal.
+INTERRUPTED = 130
 #: Address space that the libraries of the smallest command need, in bytes; and each thread of
 #: OpenBLAS, which starts one a core (64 at most) and ends the process where it cannot.
 _LIBRARIES, _PER_CORE, _MOST_CORES = 576 << 20, 16 << 20, 64
@@ -124,6 +126,8 @@ class TrainingError(EosinError):
 
 class InterruptedRunError(EosinError):
     """The user stopped a training; what was finished can be resumed."""
+
+    exit_status = INTERRUPTED
 
 
 class ArtifactError(EosinError):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import logging
 import os
 import stat
 import tempfile
@@ -21,9 +22,13 @@ from typing import Any
 
 from eosin.core.errors import ArtifactError, OutputError
 
+_LOG = logging.getLogger(__name__)
+
 _HINTS = {
     errno.ENOSPC: "Free some space, or choose another folder with -o",
     errno.EDQUOT: "Your quota is used up: free some space, or choose another folder with -o",
+    errno.EFBIG: "Files of this size are not allowed there, by the file system or by `ulimit -f`: "
+    "choose another folder with -o",
     errno.EROFS: "The folder is read-only: choose another with -o",
     errno.EACCES: "You may not write there: choose another folder with -o",
     errno.EPERM: "You may not write there: choose another folder with -o",
@@ -173,6 +178,7 @@ def atomic_path(path: Path, *, durable: bool = True) -> Iterator[Path]:
                 with temporary.open("rb") as stream:
                     os.fsync(stream.fileno())
             temporary.replace(path)
+            _LOG.debug(f"wrote {path}")
         finally:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)

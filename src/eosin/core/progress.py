@@ -62,12 +62,18 @@ def progress_bar(
         bar.close()
 
 
+def _are_drawn() -> bool:
+    """Return False if a handler of Eosin's messages hides bars, as the command's does with -q."""
+    handlers = logging.getLogger("eosin").handlers
+    return all(getattr(handler, "draws_bars", True) for handler in handlers)
+
+
 class _Bar:
     """A bar on the terminal, and the estimate of its time."""
 
     def __init__(self, description: str, unit: str, estimate: str) -> None:
         self._description, self._unit, self._estimate = description, unit, estimate
-        self._is_terminal = sys.stderr.isatty()
+        self._is_terminal = sys.stderr.isatty() and _are_drawn()
         self._start = time.monotonic()
         self._drawn: Progress | None = None
         self._first: tuple[float, int] | None = None

@@ -138,3 +138,15 @@ def percent(value: float, digits: int | None = None) -> str:
 def mebibytes(n_bytes: float, digits: int = 0) -> str:
     """Format a size in memory or in the cache, e.g. ``"1,024 MiB"``."""
     return f"{n_bytes / 2**20:,.{digits}f} MiB"
+
+
+def aligned(rows: Sequence[Sequence[str]], right: int = 0) -> list[str]:
+    """Return rows in columns as wide as needed, the last ``right`` ones aligned right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    sides = ["<"] * (len(widths) - right) + [">"] * right
+    return [
+        "  ".join(
+            f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)
+        ).rstrip()
+        for row in rows
+    ]

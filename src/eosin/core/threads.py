@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -9,10 +10,26 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Generic, TypeVar
 
+from eosin.core.places import read_setting
+
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
 #: Decoding, hashing and most of NumPy release the interpreter's lock.
 _THREADS = 2
+#: Holds the most CPU threads that ``eosin --threads`` allows; child processes inherit it.
+_VARIABLE = "EOSIN_THREADS"
+#: Read by OpenMP (PyTorch, SciPy), OpenBLAS, MKL and Arrow when they are loaded.
+_LIBRARIES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def limit_threads(threads: int) -> None:
+    """Limit the CPU threads of this process, before libraries that compute are imported."""
+    os.environ.update(dict.fromkeys((_VARIABLE, *_LIBRARIES), str(threads)))
+
+
+def thread_limit() -> int | None:
+    """Return the most CPU threads that libraries may use; ``None`` for their own choice."""
+    return read_setting(_VARIABLE, 0) or None
 
 
 def map_threads(
@@ -101,9 +118,10 @@ def _start(
                 slot.run(work)
                 del slot  # whose result is no longer this thread's
 
-    for started in range(_THREADS):
+    count = min(_THREADS, thread_limit() or _THREADS)
+    for started in range(count):
         try:
             Thread(target=serve, name="eosin-map", daemon=True).start()
         except (RuntimeError, MemoryError):  # no thread can be started
             return started
-    return _THREADS
+    return count

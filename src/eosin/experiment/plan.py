@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from eosin.artifacts.manifest import relocated
 from eosin.artifacts.run import SplitReport
@@ -109,6 +110,11 @@ class Plan:
             f"{mebibytes(self.checkpoint_bytes)} more while it trains, "
             f"{mebibytes(self._sum('cache_bytes'))} for decoded images in the cache",
         ]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the plan as JSON values; seconds and sizes are this stage's own."""
+        values: dict[str, Any] = TypeAdapter(Plan).dump_python(self, mode="json")
+        return values
 
     def _classes(self) -> str:
         sizes = ", ".join(f"{name} {n:,}" for name, n in self.classes.items())

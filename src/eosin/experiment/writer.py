@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from eosin.artifacts.versioned import write_document
 from eosin.augment import POLICIES, Policy
 from eosin.core.files import read_file, write_text
 from eosin.core.registry import NetworkSpec
+from eosin.core.text import duration
 from eosin.core.types import DeviceSettings
 from eosin.experiment.backends import Backend, Start, find_backend, find_start
 from eosin.experiment.copies import count_copies
@@ -30,6 +32,8 @@ from eosin.metrics.catalogue import HEADLINE
 from eosin.recipe import recipe_to_toml
 from eosin.recipe.schema import Recipe
 from eosin.reporting import write_card
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass
@@ -45,7 +49,9 @@ class Stopwatch:
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+            seconds = time.perf_counter() - start
+            self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+            _LOG.debug(f"{name}: {duration(seconds)}")
 
     def add(self, other: Stopwatch) -> None:
         """Add the times of another stopwatch, stage by stage."""

@@ -6,6 +6,7 @@ silenced: the cause of a failure is in the error.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
@@ -19,8 +20,11 @@ import numpy as np
 
 from eosin.artifacts.model import ModelInfo
 from eosin.core.errors import ArtifactError
+from eosin.core.threads import thread_limit
 from eosin.core.types import FloatArray
 from eosin.inference.graphs import check_graph
+
+_LOG = logging.getLogger(__name__)
 
 #: Log level above that of errors, which are raised as well.
 _FATAL = 4
@@ -39,7 +43,8 @@ class OnnxNetwork:
 
     Args:
         path: The ONNX file.
-        threads: Threads inside an operator; ONNX Runtime's own choice by default.
+        threads: Threads inside an operator; by default as many as `--threads` allows, else ONNX
+            Runtime's own choice.
 
     Raises:
         ArtifactError: The file is absent, does not load, or has parts that are not allowed.
@@ -52,8 +57,11 @@ class OnnxNetwork:
             check_graph(path)
         except OSError as error:
             raise ArtifactError(f"{path} cannot be read: {error.strerror}") from error
+        threads = threads or thread_limit()
         onnxruntime = _import_library()
         self.engine = f"ONNX Runtime {onnxruntime.__version__}"
+        shown = "its own choice" if threads is None else threads
+        _LOG.debug(f"{path} runs in {self.engine}, threads: {shown}")
         self._path = path
         self._n_logits: int | None = None
         options = onnxruntime.SessionOptions()

@@ -237,7 +237,12 @@ def _read_protocols(folder: Path) -> tuple[protocols.Protocol, protocols.Protoco
 
 
 def format_split(name: str, split: SplitMetrics) -> list[str]:
-    """Return the results of one split for the terminal."""
+    """Return the results of one split for the terminal, as lines."""
+    return to_terminal(split_section(name, split))
+
+
+def split_section(name: str, split: SplitMetrics) -> Section:
+    """Return the results of one split for the terminal: a title and facts."""
     patients = "unknown patients"
     if split.n_patients is not None:
         patients = quantity(split.n_patients, "patient")
@@ -249,7 +254,7 @@ def format_split(name: str, split: SplitMetrics) -> list[str]:
         *abstention.terminal_facts(split, name),
         *results.support_facts(split),
     )
-    return to_terminal(Section(f"{name}: {images}, {patients}, {groups}", Facts(facts)))
+    return Section(f"{name}: {images}, {patients}, {groups}", Facts(facts))
 
 
 def format_comparison(comparison: Comparison) -> list[str]:

@@ -1,9 +1,9 @@
-"""Terminal output on tables of images and predictions, as short lines."""
+"""Terminal output on tables of images and predictions: short lines, and rows of tables."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from eosin.artifacts.layers import LayerTable
@@ -14,39 +14,23 @@ from eosin.core.types import SPLITS, Samples
 _MOST_CLASSES = 8
 
 
-def format_datasets(datasets: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return a table of data sets from their facts, one line each."""
-    head = ("name", "title", "licence", "modality", "classes")
-    rows = [head] + [
+def dataset_rows(datasets: Iterable[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """Return the rows of a table of data sets from their facts; the first is its head."""
+    rows = (
         (d["name"], d["title"], d["licence"], d["modality"], str(len(d["classes"]) or "–"))
         for d in datasets
-    ]
-    return _aligned(rows)
+    )
+    return [("name", "title", "licence", "modality", "classes"), *rows]
 
 
-def format_layers(table: LayerTable, *, every: bool) -> list[str]:
-    """Return the layers of a network, one line each; of a long one its blocks, unless ``every``."""
-    layers = table.layers if every else table.short()
-    rows = [
+def layer_rows(table: LayerTable, *, every: bool) -> list[tuple[str, ...]]:
+    """Return the rows of a network's layers, or of its blocks unless ``every``; first the head."""
+    layers = [*(table.layers if every else table.short())]
+    rows = (
         (row.name, row.kind, row.shape_text, count(row.params), count(row.buffers))
-        for row in [*layers, table.total.model_copy(update={"name": "in all"})]
-    ]
-    lines = _aligned([("layer", "kind", "output", "params", "buffers"), *rows], right=2)
-    if len(layers) < len(table.layers):
-        lines.append(f"A block stands for its layers; --all lists all {count(len(table.layers))}.")
-    return lines
-
-
-def _aligned(rows: Sequence[Sequence[str]], right: int = 0) -> list[str]:
-    """Return rows in columns as wide as needed, the last ``right`` ones aligned right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    sides = ["<"] * (len(widths) - right) + [">"] * right
-    return [
-        "  ".join(
-            f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)
-        ).rstrip()
-        for row in rows
-    ]
+        for row in [*layers, table.total.model_copy(update={"name": "total"})]
+    )
+    return [("layer", "kind", "output", "params", "buffers"), *rows]
 
 
 def format_prediction(record: PredictionRecord) -> str:
@@ -61,7 +45,10 @@ def format_prediction(record: PredictionRecord) -> str:
 def format_abstained(table: Any) -> list[str]:
     """Return the number of abstentions in a table of predictions; empty if none."""
     n = int(table["abstained"].sum())
-    shown = f"abstained on {n} of {len(table)} images: their decision is not to be used"
+    shown = (
+        f"The model is not certain enough on {n:,} of {len(table):,} images (column abstained): "
+        "do not use its decision there"
+    )
     return [shown] if n else []
 
 
@@ -85,4 +72,4 @@ def format_unchanged(table: Any) -> list[str]:
     shown = ", ".join(
         f"{n} {reason}" for reason, n in reasons.most_common() if reason != NORMALISED
     )
-    return [f"stain not normalised: {shown}; evaluated as they are"] if shown else []
+    return [f"stain not normalised: {shown}; these images were used unchanged"] if shown else []

@@ -8,6 +8,7 @@ import torch
 
 from eosin.core.errors import RecipeError
 from eosin.core.seeding import derive_seed
+from eosin.core.threads import thread_limit
 from eosin.core.types import DeviceSettings
 
 #: Torch's generators belong to the process: a thread that seeds them holds this until it has drawn.
@@ -21,7 +22,8 @@ def choose_device_settings(device: str, precision: str, threads: int | None) -> 
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         precision: ``auto``, ``32-true``, ``bf16-mixed`` or ``16-mixed``; on a CPU the last is
             the one before.
-        threads: CPU threads; torch's own choice by default. Applied to the process.
+        threads: CPU threads, which `--threads` overrides; torch's own choice by default. Applied to
+            the process.
 
     Raises:
         RecipeError: The requested device is not available.
@@ -40,6 +42,7 @@ def choose_device_settings(device: str, precision: str, threads: int | None) -> 
             f"'train.device' is {device!r}, which this machine does not have",
             hint=f"Here: {there}, or auto",
         )
+    threads = thread_limit() or threads
     if threads is not None:
         torch.set_num_threads(threads)
     if chosen == "cpu" and precision == "16-mixed":

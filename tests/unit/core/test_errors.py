@@ -17,7 +17,8 @@ ALL = [
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
 def test_only_wrong_usage_exits_with_two(kind):
     wrong_usage = {"UsageError", "RecipeError", "UnknownNameError"}
-    assert kind.exit_status == (2 if kind.__name__ in wrong_usage else 1)
+    status = 2 if kind.__name__ in wrong_usage else 1
+    assert kind.exit_status == (130 if kind.__name__ == "InterruptedRunError" else status)
     assert issubclass(kind, UsageError) == (kind.__name__ in wrong_usage)
 
 
