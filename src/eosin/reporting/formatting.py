@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from markupsafe import Markup, escape
 
-from eosin.artifacts.metrics import Metric
+from eosin.artifacts.metrics import Abstention, Metric
 from eosin.core.text import percent
 from eosin.core.types import TOGETHER
 from eosin.metrics.catalogue import METRICS, PATIENT_METRICS
@@ -20,6 +20,8 @@ ABSENT = "—"
 _DIGITS, _MOST_DIGITS = 3, 4
 #: Coverage of intervals in simulation, in per cent, below which a metric is marked.
 _GOOD_COVERAGE = 90
+#: Share of undecided calibration images above which a rule of abstention needs an explanation.
+_MANY_UNDECIDED = 0.5
 #: Display names of the subsets.
 _SUBSETS = {"train": "Training", "val": "Validation", "test": "Test"}
 _COVERAGE = re.compile(r"[^;]*nominal 95 % intervals covered (\d+) % in simulation[^;]*")
@@ -134,6 +136,18 @@ def of_hundred(metric: Metric | None, scale: float = 100.0) -> str:
 def share(value: float | None) -> str:
     """Format a proportion in per cent, e.g. ``"70.4 %"`` (a no-break space before the sign)."""
     return ABSENT if value is None else percent(value, 1).replace(" ", "\u00a0")
+
+
+def many_undecided(rule: Abstention | None) -> str:
+    """Explain a rule that leaves most calibration images undecided; empty for any other."""
+    if rule is None or rule.undecided is None or rule.undecided <= _MANY_UNDECIDED:
+        return ""
+    return (
+        f"At alpha {rule.alpha:g}, {share(rule.undecided)} of the calibration images are undecided:"
+        f" the model separates the classes too poorly to reach {share(1 - rule.alpha)} coverage of"
+        " each class with one class per image. To abstain less, raise evaluate.alpha; to always"
+        " decide, set evaluate.abstain = false."
+    )
 
 
 def amount(value: float, digits: int) -> str:

@@ -7,7 +7,7 @@ from itertools import combinations
 
 from eosin.artifacts.layout import OUT_OF_FOLD
 from eosin.artifacts.metrics import Metric, MetricBlock
-from eosin.core.text import quantity
+from eosin.core.text import count, quantity
 from eosin.core.types import SPLITS
 from eosin.metrics.catalogue import LEADING
 from eosin.reporting.formatting import (
@@ -176,9 +176,9 @@ def _seen(run: FinishedRun) -> str:
     if found is None:
         return f" (split “{run.split}”)"
     if found.n_groups:
-        seen = quantity(found.n_groups, unit_name(run))
         was = "was" if found.n_groups == 1 else "were"
-        return f"{outside}; {seen} of these {was} also in training"
+        seen = f"{count(found.n_groups)} of these {unit_name(run)}s {was} also in training"
+        return f"{outside}; {seen}"
     other = "; but the leak audit found train-test overlap" if run.audit and run.audit.leaks else ""
     if run.split == OUT_OF_FOLD:
         return f", each predicted by a model not trained on it{other}"

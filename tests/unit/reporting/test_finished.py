@@ -76,7 +76,7 @@ def test_image_split_counts_the_shared_patients(copy_of, without):
     for name in without:
         (run / name).unlink()
     assert train_test_overlap(read_run(run)).n_groups == len(shared) > 20
-    assert f"{len(shared)} patients of these were also in training" in verdict(read_run(run))
+    assert f"{len(shared)} of these patients were also in training" in verdict(read_run(run))
 
 
 @pytest.mark.parametrize("without", ["none", "predictions.csv"])

@@ -117,6 +117,12 @@ def test_decisions_calibration_and_abstention_take_a_line_or_two_each():
     per_cent = ("20.0\u00a0% (15.0\u00a0% to 25.0\u00a0%", "accuracy", "0.900 (0.850–0.950")
     assert tells(abstained, *per_cent)
     assert tells(covered, "0.930 (0.880–0.980", "benign 0.910", "0.90")
+    many = rule.model_copy(update={"undecided": 0.6})
+    undecided = split(abstention=abstention.model_copy(update={"rule": many}))
+    why = format_split("test", undecided)[-1]
+    assert tells(why, "60.0", "calibration images", "evaluate.alpha", "evaluate.abstain")
+    # Not beside the calibration images' own metrics, too.
+    assert "evaluate.alpha" not in format_split("val", undecided)[-1]
     nothing = Metric(value=None, reason="3 groups of 'benign' where alpha 0.1 needs 9")
     refused = abstention.model_copy(
         update={
@@ -133,5 +139,9 @@ def test_decisions_calibration_and_abstention_take_a_line_or_two_each():
 def test_predictions_tell_on_how_many_the_model_abstained():
     table = pd.DataFrame({"abstained": [True, False, True]})
     (line,) = format_abstained(table)
+    rule = Abstention(alpha=0.1, quantiles={}, n_groups={}, source="val", undecided=0.5)
+    assert len(format_abstained(table, rule)) == 1
+    _, why = format_abstained(table, rule.model_copy(update={"undecided": 0.51}))
+    assert tells(why, "alpha 0.1", "51.0", "evaluate.alpha", "evaluate.abstain")
     assert tells(line, "2 of 3 images")
     assert format_abstained(table[1:2]) == []

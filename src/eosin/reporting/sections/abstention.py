@@ -17,7 +17,14 @@ from eosin.metrics import prediction_sets
 from eosin.metrics.catalogue import HEADLINE, OF_DECISIONS
 from eosin.metrics.conformal import abstains
 from eosin.recipe.schema import EvaluateSection
-from eosin.reporting.formatting import ABSENT, metric_text, number, share, source_words
+from eosin.reporting.formatting import (
+    ABSENT,
+    many_undecided,
+    metric_text,
+    number,
+    share,
+    source_words,
+)
 from eosin.reporting.outline import Pair, Section, Table, headline_table, make_table
 from eosin.reporting.sections.errors import with_decisions
 from eosin.reporting.train_test_overlap import split_name, unit_name
@@ -25,8 +32,6 @@ from eosin.runs.finished import FinishedRun
 
 #: Metrics of all images and of those that are not abstained on.
 _COMPARED = tuple(name for name in HEADLINE if name in OF_DECISIONS)
-#: Share of undecided calibration images above which the rule needs an explanation.
-_MANY = 0.5
 #: Alphas of a recipe are smaller.
 _MOST_ALPHA = 0.5
 
@@ -54,18 +59,6 @@ def answers(run: FinishedRun) -> dict[str, str]:
     abstains = "it never abstains" if rule is None or rule.reason else "it may abstain"
     refused = f"images of other channels or modality are refused; {abstains}"
     return {"refusals": refused if run.model is not None else ""}
-
-
-def many_undecided(rule: Abstention | None) -> str:
-    """Explain a rule that leaves most calibration images undecided; empty for any other."""
-    if rule is None or rule.undecided is None or rule.undecided <= _MANY:
-        return ""
-    return (
-        f"At alpha {rule.alpha:g}, {share(rule.undecided)} of the calibration images are undecided:"
-        f" the model separates the classes too poorly to reach {share(1 - rule.alpha)} coverage of"
-        " each class with one class per image. To abstain less, raise evaluate.alpha; to always"
-        " decide, set evaluate.abstain = false."
-    )
 
 
 def terminal_facts(split: SplitMetrics, name: str = "") -> list[Pair]:
