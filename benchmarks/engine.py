@@ -213,7 +213,7 @@ def train_alone() -> None:
 
 
 def keep(rows: list[dict[str, Any]], memory: dict[str, float], parts: dict[str, float]) -> None:
-    """Keep both tables for ``docs/results.md``."""
+    """Keep both tables for the pages of results."""
     step, predict, way = rows
     write_table(
         "engine",
@@ -255,7 +255,9 @@ def _cells(row: dict[str, Any]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one line of JSON, last")
-    parser.add_argument("--save", action="store_true", help="keep the tables for docs/results.md")
+    parser.add_argument(
+        "--save", action="store_true", help="keep the tables for the pages of results"
+    )
     arguments = parser.parse_args()
     images, targets = make_batch()
     network, optimiser = light_cnn(), Adam(1e-3)

@@ -1,16 +1,18 @@
-"""Makes ``docs/results.md`` from run folders; no figure in it is typed.
+"""Makes ``docs/results.md`` and a page for each of its questions; no figure in them is typed.
 
 ``python -m benchmarks.results collect NAME RUN`` copies what the tables need from a run folder into
 ``docs/results/NAME``: metrics and circumstances, no paths. ``python -m benchmarks.results render``
-writes the page from there and from the prose in ``docs/results/pages.toml``; a test renders it once
-more and compares. ``collect-gain NAME RUN BEFORE`` keeps how much better the run is than another on
-the same images: differences with intervals from resamples of whole groups, the same for both.
+writes the pages from there and from the prose in ``docs/results/pages.toml``; a test renders them
+once more and compares. ``collect-gain NAME RUN BEFORE`` keeps how much better the run is than
+another on the same images: differences with intervals from resamples of whole groups, the same for
+both.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import tomllib
 from collections.abc import Callable
@@ -22,7 +24,7 @@ from benchmarks.effects import effects_table, interval_text
 from benchmarks.pairing import GAINS, PREFERRED, paired_gain
 from benchmarks.tables import render_table
 from eosin.artifacts.metrics import read_metrics
-from eosin.core.files import write_json
+from eosin.core.files import write_json, write_text
 from eosin.reporting.sections.results import Series, interval_figure
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -124,29 +126,61 @@ def draw_leak() -> bytes:
     return thumbnail.png
 
 
-def render() -> str:
-    """Return the page as Markdown."""
+def render() -> dict[Path, str]:
+    """Return every page as Markdown: the summary, and one for each question."""
     pages = tomllib.loads((STORE / "pages.toml").read_text(encoding="utf-8"))
     parts = [f"# {pages['title']}", pages["text"].strip()]
+    found = {}
     for data in pages["data"]:
-        parts += [f"## {data['title']}", data["text"].strip()]
+        rows = ["| question | answer | details |", "|---|---|---|"]
         for section in data["section"]:
-            parts += _section(section, data["unit"])
-    return "\n\n".join(parts) + "\n"
+            page = section["page"]
+            answer = _fill(section["answer"].strip())
+            rows.append(f"| {section['question']} | {answer} | [details](results/{page}.md) |")
+            found[STORE / f"{page}.md"] = "\n\n".join(_page(section, data, answer)) + "\n"
+        parts += [f"## {data['title']}", "\n".join(rows)]
+    return {DOCS / "results.md": "\n\n".join(parts) + "\n", **found}
 
 
-def _section(section: dict[str, Any], unit: str) -> list[str]:
-    parts = [f"### {section['title']}", section["text"].strip()]
+def _page(section: dict[str, Any], data: dict[str, Any], answer: str) -> list[str]:
+    parts = [
+        f"# {section['title']}",
+        f"**{section['question']}** {answer}",
+        "How to read the figures: [results](../results.md).",
+        data["text"].strip(),
+        section["text"].strip(),
+    ]
     if not section.get("run"):
         tables = [render_table(name) for name in section.get("tables", ())]
         tables += [effects_table(name) for name in section.get("effects", ())]
         return [*parts, *tables, section["after"].strip()]
-    runs = section["run"]
+    runs, unit = section["run"], data["unit"]
     parts.append(_table(runs, unit))
-    parts += [text for text in (_cautions(runs),) if text]
-    # A second row of one run shows another of its parts.
-    parts += [_circumstances(entry) for entry in runs if "split" not in entry]
+    parts += [text for text in (_cautions(runs, unit),) if text]
+    # A second row of one run shows another of its subsets.
+    parts += [_circumstances(entry, unit) for entry in runs if "split" not in entry]
     return [*parts, section["after"].strip()]
+
+
+#: In an answer: {run.metric}, {run>metric} for the paired difference from the run that it is
+#: compared with, and the same of a condition of an experiment, {experiment/condition>metric}.
+_FIGURE = re.compile(r"\{([\w-]+)(?:/([^.>{}]+))?([.>])(\w+)\}")
+
+
+def _fill(text: str) -> str:
+    return _FIGURE.sub(lambda found: _figure(*found.groups()), text)
+
+
+def _figure(name: str, condition: str | None, kind: str, metric: str) -> str:
+    if condition is not None:
+        rows = json.loads((STORE / "effects" / f"{name}.json").read_text(encoding="utf-8"))["rows"]
+        values = next(row for row in rows if row["condition"] == condition)
+        values = values["gain"] if kind == ">" else values
+    elif kind == ">":
+        values = json.loads((STORE / name / "gain.json").read_text(encoding="utf-8"))
+    else:
+        values = _read({"name": name})[1]["image"]
+    return interval_text(values[metric], "+.3f") if kind == ">" else _metric(values[metric])
 
 
 def _read(entry: dict[str, str]) -> tuple[str, dict[str, Any], dict[str, Any]]:
@@ -185,7 +219,7 @@ def _metric(entry: dict[str, Any]) -> str:
     return f"{value:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
 
 
-def _cautions(entries: list[dict[str, str]]) -> str:
+def _cautions(entries: list[dict[str, str]], unit: str) -> str:
     found: dict[str, list[str]] = {}
     for entry in entries:
         _, metrics, _ = _read(entry)
@@ -195,20 +229,42 @@ def _cautions(entries: list[dict[str, str]]) -> str:
             if reason := metrics[block][key].get("reason"):
                 found.setdefault(reason, [])
                 found[reason] += [title] if title not in found[reason] else []
-    lines = [f"- {', '.join(titles)}: {reason}." for reason, titles in found.items()]
-    return "\n".join(["What limits these intervals:", "", *lines]) if lines else ""
+    lines = [f"- {', '.join(titles)}: {_caution(why, unit)}." for why, titles in found.items()]
+    return "\n".join(["About these intervals:", "", *lines]) if lines else ""
+
+
+def _caution(reason: str, unit: str) -> str:
+    """Return why an interval is missing or how well it covers, in the table's unit."""
+    covered = r"nominal 95 % intervals covered (\d+) % in simulation( of \d+ groups?)?"
+    text = re.sub(
+        covered,
+        r"in simulation\2, 95 % intervals contained the true value \1 % of the time",
+        reason,
+    )
+    return _in_units(text, unit)
+
+
+def _in_units(text: str, unit: str) -> str:
+    """Return a text on groups in the unit that a group is here."""
+    return re.sub(r"\bgroup(s?)\b", rf"{unit.removesuffix('s')}\1", text)
 
 
 def _size(run: dict[str, Any]) -> str:
-    """Say the size of one network, also where the run's model is an ensemble of the folds'."""
+    """Return the size of one network, also where the run's model is an ensemble of the folds'."""
     n_networks = max(1, len(run["folds"]))
     each = f"{run['params'] // n_networks:,} parameters"
     return each if n_networks == 1 else f"{n_networks} networks of {each}"
 
 
-def _circumstances(entry: dict[str, str]) -> str:
+#: Earlier versions' words in kept files.
+_TODAY = {"judge": "evaluate", "inner validation part": "inner validation subset"}
+
+
+def _circumstances(entry: dict[str, str], unit: str) -> str:
     split, metrics, run = _read(entry)
-    seconds = ", ".join(f"{stage} {value:.0f} s" for stage, value in run["seconds"].items())
+    seconds = ", ".join(
+        f"{_TODAY.get(stage, stage)} {value:.0f} s" for stage, value in run["seconds"].items()
+    )
     # Members of an ensemble that read images otherwise than it have a gap of another name.
     gap = run["parity"].get("max_probability_gap", run["parity"].get("max_member_gap"))
     lines = [
@@ -225,37 +281,40 @@ def _circumstances(entry: dict[str, str]) -> str:
     ]
     threshold = metrics["at_threshold"]
     if metrics["threshold"]["target_recall"] is not None:
+        source = metrics["threshold"]["source"]
+        for old, new in _TODAY.items():
+            source = source.replace(old, new)
         lines.append(
             f"At the threshold tuned for a recall of {metrics['threshold']['target_recall']:.2f} "
-            f"({metrics['threshold']['source']}): recall {_metric(threshold['recall'])}, "
+            f"({source}): recall {_metric(threshold['recall'])}, "
             f"specificity {_metric(threshold['specificity'])}."
         )
     lines += [_stage(stage) for stage in run.get("stages", [])]
     if (gain := STORE / entry["name"] / "gain.json").exists():
-        lines.append(_gain(entry["before"], json.loads(gain.read_text(encoding="utf-8"))))
+        lines.append(_gain(entry["before"], json.loads(gain.read_text(encoding="utf-8")), unit))
     if run["folds"]:
         shown = [
-            f"{fold['auc']:.2f} ({fold['n_images']} images, {fold['n_groups']} groups)"
+            f"{fold['auc']:.2f} ({fold['n_images']} images, {fold['n_groups']} {unit})"
             for fold in run["folds"]
         ]
-        lines.append(f"AUC fold by fold, without intervals: {', '.join(shown)}.")
+        lines.append(f"AUC by fold, without intervals: {', '.join(shown)}.")
     return "\n".join(lines)
 
 
 def _stage(stage: dict[str, Any]) -> str:
     return (
-        f"Before it, stage `{stage['name']}` (frozen: {stage['freeze']}): "
+        f"Earlier stage `{stage['name']}` (frozen: {stage['freeze']}): "
         f"{stage['n_images']:,} images in {stage['n_groups']} groups, {stage['epochs']} epochs, "
         f"{stage['seconds']:.0f} s; on its own {stage['n_judged']} test images "
         f"accuracy {_metric(stage['accuracy'])}, AUC {_metric(stage['auc'])}."
     )
 
 
-def _gain(before: str, gain: dict[str, Any]) -> str:
+def _gain(before: str, gain: dict[str, Any], unit: str) -> str:
     shown = [f"{title} {interval_text(gain[key], '+.3f')}" for key, title in GAINS.items()]
     return (
-        f"Against {before}, on the same {gain['n_images']} images of {gain['n_groups']} groups, "
-        f"with 95 % intervals of the paired difference: {', '.join(shown)}."
+        f"Difference from {before}, on the same {gain['n_images']} images of {gain['n_groups']} "
+        f"{unit}, paired, with 95 % intervals: {', '.join(shown)}."
     )
 
 
@@ -277,7 +336,8 @@ def main() -> None:
     elif given.verb == "collect-gain":
         collect_gain(given.name, given.run, given.before)
     else:
-        (DOCS / "results.md").write_text(render(), encoding="utf-8")
+        for path, text in render().items():
+            write_text(path, text)
         (DOCS / "images" / "leak-breakhis200.png").write_bytes(draw_leak())
 
 

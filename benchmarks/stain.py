@@ -171,7 +171,7 @@ def summarise(case: Case, spent: dict[str, list[float]]) -> dict[str, Any]:
 
 
 def keep(rows: list[dict[str, Any]]) -> None:
-    """Keep the table for ``docs/results.md``."""
+    """Keep the table for the pages of results."""
     write_table(
         "stain-speed",
         "Real 224-pixel tiles (BreakHis, LC25000), one thread, both sides in turns: images a "
@@ -199,7 +199,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one line of JSON, last")
     parser.add_argument("--case", choices=[case.name for case in CASES], help="only this one")
-    parser.add_argument("--save", action="store_true", help="keep the table for docs/results.md")
+    parser.add_argument(
+        "--save", action="store_true", help="keep the table for the pages of results"
+    )
     arguments = parser.parse_args()
     rows = []
     for case in CASES:

@@ -1,4 +1,4 @@
-"""Tables of a benchmark, kept as it printed them, for ``docs/results.md``."""
+"""Tables of a benchmark, kept as it printed them, for the pages of results."""
 
 from __future__ import annotations
 

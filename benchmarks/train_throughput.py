@@ -220,7 +220,7 @@ def _ratio(spent: dict[str, list[Spent]], kind: str) -> float:
 
 
 def keep(name: str, cases: Sequence[Case], rows: Sequence[dict[str, Any]]) -> None:
-    """Keep a table under a name for ``docs/results.md``."""
+    """Keep a table under a name for the pages of results."""
     module = Path(sys.argv[0]).stem
     write_table(
         name,
@@ -248,7 +248,7 @@ def main(cases: Sequence[Case] = CASES, description: str | None = __doc__) -> No
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", action="store_true", help="print one line of JSON, last")
     parser.add_argument("--case", choices=[case.name for case in cases], help="only this one")
-    parser.add_argument("--save", metavar="NAME", help="keep the table for docs/results.md")
+    parser.add_argument("--save", metavar="NAME", help="keep the table for docs/results")
     arguments = parser.parse_args()
     chosen = [case for case in cases if arguments.case in {None, case.name}]
     rows = [summarise(case, measure(case)) for case in chosen]

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from eosin.commands.evaluate import evaluate as evaluate
     from eosin.commands.models import models as models
     from eosin.commands.predict import predict as predict
+    from eosin.commands.recipes import recipes as recipes
     from eosin.commands.report import report as report
     from eosin.commands.reproduce import reproduce as reproduce
     from eosin.commands.train import plan as plan
@@ -58,6 +59,7 @@ _EXPORTS = {
     "models": "eosin.commands.models",
     "plan": "eosin.commands.train",
     "predict": "eosin.commands.predict",
+    "recipes": "eosin.commands.recipes",
     "report": "eosin.commands.report",
     "reproduce": "eosin.commands.reproduce",
     "train": "eosin.commands.train",
@@ -81,6 +83,7 @@ __all__ = [
     "models",
     "plan",
     "predict",
+    "recipes",
     "report",
     "reproduce",
     "train",

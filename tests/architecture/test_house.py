@@ -11,7 +11,8 @@ import eosin
 LONGEST_FILE = 400
 VERBS = {
     "audit", "cache", "check", "compare", "convert", "demo", "doctor", "ensemble", "evaluate",
-    "fetch", "list", "manifest", "models", "plan", "predict", "report", "reproduce", "train",
+    "fetch", "list", "manifest", "models", "plan", "predict", "recipes", "report", "reproduce",
+    "train",
 }  # fmt: skip
 # Each of these runs code that a file brings along.
 UNPICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}

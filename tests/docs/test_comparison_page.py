@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pytest
 from benchmarks import comparison
 
 ROOT = Path(__file__).parents[2]
@@ -23,12 +22,3 @@ def test_every_figure_is_there_and_small():
 def test_kept_documents_hold_no_path_of_a_machine():
     for path in comparison.STORE.glob("*.json"):
         assert '"/' not in path.read_text(encoding="utf-8"), path
-
-
-@pytest.mark.parametrize("name", ["compare.md", "comparison.md"])
-def test_local_links_lead_somewhere(name):
-    import re
-
-    page = ROOT / "docs" / name
-    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
-        assert (page.parent / target).exists(), f"{name} links to {target}"

@@ -68,7 +68,6 @@ def test_a_recipe_that_is_none(command, tmp_path):
     (tmp_path / "bad.toml").write_text("name = tiny")
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
     for name, said in (
-        (".", "is a folder, not a recipe"),
         ("none.toml", "does not exist"),
         ("bad.toml", "is not valid TOML"),
         ("binary.toml", "is not valid TOML"),
@@ -76,6 +75,9 @@ def test_a_recipe_that_is_none(command, tmp_path):
         result = command("train", tmp_path / name, "-o", tmp_path / "run")
         assert result.status == 2
         assert said in result.complaint
+    without_images = command("train", tmp_path, "-o", tmp_path / "run")
+    assert without_images.status == 1
+    assert tells(without_images.complaint, "no images", "2 .toml")
     assert not (tmp_path / "run").exists()
 
 

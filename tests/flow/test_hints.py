@@ -29,7 +29,8 @@ from eosin.recipe import recipe_from_dict
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "eosin"
-VERBS = "compare|convert|data|demo|doctor|ensemble|evaluate|models|predict|report|reproduce|train"
+VERBS = "compare|convert|data|demo|doctor|ensemble|evaluate|models|predict|recipes|report"
+VERBS += "|reproduce|train"
 #: What somebody would type.
 TYPED = re.compile(
     rf"(?<![-\w])(--[a-z]+\b|--\{{\}}|-o\b|eosin (?:{VERBS})\b|pip install\b|export [A-Z{{])"
@@ -37,6 +38,7 @@ TYPED = re.compile(
 #: Options whose value is the next word.
 VALUED = {
     "--set", "--map", "--data", "--label", "--patient", "--resume", "--features", "--split", "-o",
+    "--time-limit",
 }  # fmt: skip
 
 
@@ -388,6 +390,15 @@ SCENARIOS = [
         only=0,
     ),
     Scenario("If the classes are", lambda w: w.plan(f"data.root={w.images / 'benign'}"), only=0),
+    Scenario(
+        "Name one of them, or read them so",
+        lambda w: w.plan(f"data.root={w.tree('s', 'train/{label}/{patient}-{n}.png')}"),
+        before=lambda w: w.tree("s", "test/{label}/{patient}-{n}.png"),
+    ),
+    Scenario(
+        "Give seconds, minutes or hours",
+        lambda w: ["train", w.images, "--positive=benign", "--plan", "--time-limit", "10"],
+    ),
     Scenario(
         "divide by image", lambda w: w.plan(f"data.manifest={w.table(change=one_patient_each)}")
     ),

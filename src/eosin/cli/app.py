@@ -23,7 +23,7 @@ from eosin.cli.printing import (
     report_skipped,
 )
 from eosin.cli.shared import CONTEXT, Group
-from eosin.core.errors import check_memory
+from eosin.core.errors import UsageError, check_memory
 
 if TYPE_CHECKING:
     from eosin.artifacts.audit import AuditReport
@@ -125,8 +125,47 @@ def models(
 
 
 @app.command()
+def recipes(
+    name: Annotated[
+        str | None, typer.Argument(help="A recipe to show, or to copy with -o.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="File or folder to copy the recipe to.")
+    ] = None,
+) -> None:
+    """List, show or copy the shipped recipes."""
+    from eosin.commands.recipes import recipes as list_recipes
+
+    if name is None and output is not None:
+        raise UsageError("no recipe was given to copy", hint="Name one: eosin recipes NAME -o FILE")
+    found = list_recipes(name, output=output)
+    if name is None:
+        print_table([("name", "description"), *((r.name, r.description) for r in found)])
+    elif output is None:
+        echo(found[0].path.read_text(encoding="utf-8").splitlines())
+
+
+@app.command()
 def train(
-    recipe: Annotated[Path | None, typer.Argument(help="TOML recipe.")] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[SOURCE]",
+            help="Folder of images or table, for which a recipe is chosen; or a recipe: a TOML "
+            "file, or a name that `eosin recipes` lists.",
+        ),
+    ] = None,
+    positive: Annotated[
+        str | None, typer.Option(metavar="CLASS", help="Positive class of a binary task.")
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Recipe chosen for a folder or table: quick, good or best."),
+    ] = None,
+    time_limit: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Choose a training that takes at most, e.g., 10m."),
+    ] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option(
@@ -149,16 +188,25 @@ def train(
     allow_skipped: AllowSkipped = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run one experiment from a recipe to a report."""
+    """Train and evaluate a model, from images or a recipe."""
     from eosin.commands import train as experiment
 
     if plan:
         found, audit = experiment.plan(
-            recipe, overrides=overrides or (), resume=resume, allow_leak=allow_leak
+            recipe,
+            positive=positive,
+            preset=preset,
+            time_limit=time_limit,
+            overrides=overrides or (),
+            resume=resume,
+            allow_leak=allow_leak,
         )
         return _print_plan(found, audit, as_json=as_json)
     result = experiment.train(
         recipe,
+        positive=positive,
+        preset=preset,
+        time_limit=time_limit,
         overrides=overrides or (),
         output=output,
         resume=resume,

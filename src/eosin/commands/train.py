@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any
 from eosin.artifacts.audit import AuditReport
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.metrics import SplitMetrics, read_metrics
+from eosin.artifacts.tables import is_table
 from eosin.core.errors import (
     InterruptedRunError,
     LeakError,
@@ -23,6 +25,7 @@ from eosin.core.errors import (
 from eosin.core.files import check_output, check_writable, clean_partial, prepare_output
 from eosin.experiment.backends import Start
 from eosin.experiment.crossval import fit_folds
+from eosin.experiment.default_recipe import make_default_recipe
 from eosin.experiment.environment import default_output
 from eosin.experiment.plan import Plan, make_plan
 from eosin.experiment.prepare import log_repair, prepare, resolve_recipe
@@ -39,6 +42,7 @@ from eosin.experiment.transfer import note_stage_places, plan_stage, prepare_sta
 from eosin.experiment.writer import Stopwatch, begin_run, open_experiment
 from eosin.recipe import Recipe, read_recipe, recipe_from_dict
 from eosin.recipe.overrides import override
+from eosin.recipe.shipped import locate_recipe
 from eosin.reporting import write_report
 from eosin.runs.relocation import note_place
 from eosin.training.loggers import check_loggers
@@ -66,6 +70,9 @@ class RunResult:
 def train(
     recipe: Recipe | Mapping[str, Any] | Path | str | None = None,
     *,
+    positive: str | None = None,
+    preset: str | None = None,
+    time_limit: str | None = None,
     overrides: Iterable[str] = (),
     output: Path | str | None = None,
     resume: Path | str | None = None,
@@ -75,7 +82,11 @@ def train(
     """Run one experiment.
 
     Args:
-        recipe: A recipe, a dict or a TOML file; may be left out when resuming.
+        recipe: A recipe, a dict, a TOML file or the name of a shipped recipe; or a folder of images
+            or a table, for which a recipe is chosen. May be left out when resuming.
+        positive: Positive class of a binary task, ``data.positive``.
+        preset: Of a folder or table: ``quick``, ``good`` (default) or ``best``.
+        time_limit: Of a folder or table: such as ``"10m"``, by an estimate.
         overrides: ``section.key=value`` each.
         output: Run folder; ``runs/<name>-<UTC time>`` by default.
         resume: A run folder to continue.
@@ -86,7 +97,8 @@ def train(
         SkippedFilesError: Images cannot be read; the run is finished, and its ``result`` holds it.
         EosinError: With its cause and hint in one line.
     """
-    run, resolved = _choose_run(recipe, overrides, output, resume)
+    wanted = _Wanted(recipe, tuple(overrides), positive, preset, time_limit)
+    run, resolved = _choose_run(wanted, output, resume)
     watch = Stopwatch()
     with watch.stage("read images"):
         prepared = prepare(resolved, is_new=resume is None)
@@ -153,6 +165,9 @@ def _resumable(run: RunFolder) -> Iterator[None]:
 def plan(
     recipe: Recipe | Mapping[str, Any] | Path | str | None = None,
     *,
+    positive: str | None = None,
+    preset: str | None = None,
+    time_limit: str | None = None,
     overrides: Iterable[str] = (),
     resume: Path | str | None = None,
     allow_leak: bool = False,
@@ -160,14 +175,18 @@ def plan(
     """Return the dry run of a training and its leak audit; only the image cache is written.
 
     Args:
-        recipe: A recipe, a dict or a TOML file; may be left out if a run is named.
+        recipe: As for :func:`train`, like the next four; may be left out if a run is named.
+        positive: Positive class.
+        preset: Preset.
+        time_limit: Time limit.
         overrides: ``section.key=value`` each.
         resume: A run folder: the plan covers the whole run, however far it is.
         allow_leak: True if the training would continue despite leakage.
     """
     if resume is not None:
         find_run(Path(resume))
-    resolved = _resolve(recipe, overrides, resume)
+    wanted = _Wanted(recipe, tuple(overrides), positive, preset, time_limit)
+    resolved = _resolve(wanted, resume)
     prepared = prepare(resolved, is_new=resume is None)
     division = divide(resolved, prepared)
     stages, leaks = prepare_stages(resolved, prepared, division)
@@ -185,12 +204,26 @@ def plan(
     return replace(found, stages=before), audit
 
 
-def _resolve(
-    recipe: Recipe | Mapping[str, Any] | Path | str | None,
-    overrides: Iterable[str],
-    resume: Path | str | None,
-) -> Recipe:
+@dataclass(frozen=True)
+class _Wanted:
+    """What to train, as the user said it; attributes as the arguments of :func:`train`."""
+
+    recipe: Recipe | Mapping[str, Any] | Path | str | None
+    overrides: tuple[str, ...]
+    positive: str | None = None
+    preset: str | None = None
+    time_limit: str | None = None
+
+    def all_overrides(self) -> tuple[str, ...]:
+        """Return the overrides, and the positive class as the last of them."""
+        if self.positive is None:
+            return self.overrides
+        return (*self.overrides, f"data.positive={json.dumps(self.positive)}")
+
+
+def _resolve(wanted: _Wanted, resume: Path | str | None) -> Recipe:
     """Read the recipe and make its paths absolute, so that the run can be repeated."""
+    recipe, overrides = wanted.recipe, wanted.all_overrides()
     if recipe is None:
         if resume is None:
             raise RecipeError(
@@ -198,25 +231,51 @@ def _resolve(
                 hint="Name one: eosin train RECIPE or eosin train --resume RUN",
             )
         recipe = RunFolder(Path(resume)).recipe
+    if isinstance(recipe, Path | str) and resume is None and _is_own_data(Path(recipe)):
+        resolved = make_default_recipe(
+            Path(recipe),
+            overrides,
+            preset=wanted.preset,
+            time_limit=wanted.time_limit,
+            estimate=_estimate_seconds,
+        )
+        return resolve_recipe(resolved)
+    if wanted.preset is not None or wanted.time_limit is not None:
+        raise UsageError(
+            "a preset or a time limit belongs to a folder or table, but a recipe is given",
+            hint="Name the folder or table of your images in its place, or leave them out",
+        )
     if isinstance(recipe, Recipe):
         resolved = recipe_from_dict(override(recipe.model_dump(), overrides))
     elif isinstance(recipe, Mapping):
         resolved = recipe_from_dict(override(recipe, overrides))
     else:
-        resolved = read_recipe(Path(recipe), overrides)
+        resolved = read_recipe(locate_recipe(recipe), overrides)
     check_loggers(resolved.train.loggers)
     return resolve_recipe(resolved)
 
 
+def _is_own_data(path: Path) -> bool:
+    """Return True for a folder of images or a table."""
+    if not path.is_dir():
+        return is_table(path)
+    if RunFolder(path).recipe.exists():
+        raise UsageError(
+            f"{path} is a run folder", hint=f"Resume it: {RunFolder(path).resume_command}"
+        )
+    return True
+
+
+def _estimate_seconds(recipe: Recipe) -> float:
+    return plan(recipe, allow_leak=True)[0].seconds
+
+
 def _choose_run(
-    recipe: Recipe | Mapping[str, Any] | Path | str | None,
-    overrides: Iterable[str],
-    output: Path | str | None,
-    resume: Path | str | None,
+    wanted: _Wanted, output: Path | str | None, resume: Path | str | None
 ) -> tuple[RunFolder, Recipe]:
     """Choose and check the run folder, before any image is read."""
     if resume is None:
-        resolved = _resolve(recipe, overrides, None)
+        resolved = _resolve(wanted, None)
         run = RunFolder(Path(output or default_output(resolved.name)))
         clean_unbegun(run.root)
         resumed = f", or resume the run in it: {run.resume_command}"
@@ -228,7 +287,7 @@ def _choose_run(
             hint=f"A resumed run stays in place: {RunFolder(Path(resume)).resume_command}",
         )
     run = find_run(Path(resume))
-    resolved = _resolve(recipe, overrides, resume)
+    resolved = _resolve(wanted, resume)
     check_same_recipe(run, resolved)
     check_writable(run.root)
     return run, resolved

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from eosin.augment import POLICIES
@@ -12,7 +13,6 @@ from eosin.core.types import Samples
 from eosin.data.sources.catalogue import DATASETS
 from eosin.experiment.backends import find_backend
 from eosin.experiment.copies import count_copies
-from eosin.recipe import format_override
 from eosin.recipe.schema import IMAGENET, Recipe, StainSection, TransferSection
 from eosin.recipe.section import Section
 from eosin.stain import METHODS
@@ -93,7 +93,7 @@ def check_positive(samples: Samples, positive: str | None) -> None:
     """
     names = samples.class_names
     if len(names) == 2 and samples.positive is None:
-        ways = " or ".join(format_override("data.positive", name) for name in names)
+        ways = " or ".join(f"--positive={shlex.quote(name)}" for name in names)
         raise RecipeError(
             f"'data.positive' is needed: {samples.name} has the two classes "
             f"{names[0]!r} and {names[1]!r}, and recall, threshold and AUC belong to the "

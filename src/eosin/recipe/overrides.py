@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import re
-import shlex
 import tomllib
 import types
 from collections.abc import Iterable, Mapping, Sequence
@@ -98,12 +96,6 @@ def parse_overrides(
         parsed = _read_value(value.strip(), _annotation_at(schema, path))
         branch[leaf] = _Whole(parsed) if isinstance(parsed, dict) else parsed
     return tree
-
-
-def format_override(key: str, value: str) -> str:
-    """Return ``--set key=value`` for a text field, quoted for a shell."""
-    text = value if _read_value(value.strip(), str) == value else json.dumps(value)
-    return f"--set {shlex.quote(f'{key}={text}')}"
 
 
 def _annotation_at(schema: type[BaseModel] | None, path: Sequence[str]) -> Any:

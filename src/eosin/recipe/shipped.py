@@ -26,5 +26,17 @@ def find_recipe(name: str) -> Path:
     """
     known = shipped_recipes()
     if name not in known:
-        raise RecipeError(f"no shipped recipe is called {name!r}", hint=close_matches(name, known))
+        raise RecipeError(f"unknown recipe {name!r}", hint=close_matches(name, known))
     return known[name]
+
+
+def locate_recipe(recipe: Path | str) -> Path:
+    """Return the file of a recipe: a path, or the name of a shipped recipe.
+
+    Raises:
+        RecipeError: There is neither such a file nor such a recipe.
+    """
+    path = Path(recipe)
+    if path.exists() or path.is_symlink() or len(path.parts) != 1 or path.suffix:
+        return path
+    return find_recipe(path.name)

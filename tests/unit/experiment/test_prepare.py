@@ -17,6 +17,7 @@ def test_a_variable_expands_in_the_root_of_a_simulated_data_set_too(tmp_path, mo
 
 def test_two_trainings_on_the_same_images_search_them_once(tiny_values, tmp_path, on_entry):
     values, calls = tiny_values(tmp_path / "phantom"), []
+    values["data"]["options"]["seed"] = 4711  # images that no other test has searched
     with on_entry(find_near_duplicates, lambda arguments: calls.append(arguments)):
         first, second = (
             prepare(recipe_from_dict(override(values, [f"data.split.protocol={protocol}"])))

@@ -79,8 +79,8 @@ def test_two_classes_without_a_positive_one_are_refused_with_the_lines_to_type(n
     with pytest.raises(RecipeError, match=r"data\.positive") as caught:
         check_positive(samples(names), None)
     words = shlex.split(caught.value.hint)
-    typed = [words[place + 1] for place, word in enumerate(words) if word == "--set"]
-    assert [parse_overrides([text])["data"]["positive"] for text in typed] == list(names)
+    typed = [word.partition("=")[2] for word in words if word.startswith("--positive=")]
+    assert typed == list(names)
     check_positive(samples(names, positive=names[0]), names[0])
 
 

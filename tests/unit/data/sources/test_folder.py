@@ -6,7 +6,7 @@ from tests.facts import tells
 
 from eosin.core.errors import DataError, ManifestError, UnknownNameError, UsageError
 from eosin.data.sources.base import DATA_VARIABLE, NOTES, collect_samples, find_root
-from eosin.data.sources.folder import collect_folder
+from eosin.data.sources.folder import collect_folder, recognise_layout
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_images_without_a_patient_or_a_class_are_told(tmp_path):
 def test_parts_beside_other_folders_are_no_classes_either(draw):
     classes = [f"{part}/{label}/x.png" for part in ("train", "test") for label in "ab"]
     root = draw(*classes, "extra/z.png")
-    with pytest.raises(DataError, match="parts, not classes"):
+    with pytest.raises(DataError, match="splits, not classes"):
         collect_folder(root, {})
     one = draw("one/test/x.png", "one/control/y.png") / "one"
     assert set(collect_folder(one, {})["label"]) == {"test", "control"}
@@ -204,3 +204,64 @@ def test_patients_of_one_class_are_not_taken_for_classes(draw, names, below):
 def test_numbered_classes_stay_classes(draw, names):
     table = collect_folder(draw(*(f"{name}/x.png" for name in names)), {})
     assert set(table["label"]) == set(names)
+
+
+def test_splits_are_read_as_splits(draw):
+    root = draw("Train/a/x.png", "Train/b/p1/y.png", "valid/a/z.png", "test/b/w.png", "c/a/v.png")
+    table = collect_folder(root, {"layout": "split/class"}).set_index("path")
+    assert table["split"].to_dict() == {
+        "Train/a/x.png": "train",
+        "Train/b/p1/y.png": "train",
+        "valid/a/z.png": "val",
+        "test/b/w.png": "test",
+    }
+    assert table["label"]["Train/b/p1/y.png"] == "b"
+    assert table["patient"]["Train/b/p1/y.png"] == "p1"
+
+
+def test_classes_and_patients_are_read_from_file_names(draw):
+    names = [f"{label}_P{patient}_{n}.png" for label in "ab" for patient in "12" for n in "345"]
+    table = collect_folder(draw(*names), {"layout": "flat"}).set_index("path")
+    assert table["label"]["a_P2_4.png"] == "a"
+    assert table["patient"]["a_P2_4.png"] == "P2"
+
+
+def test_numbers_of_images_are_no_patients(draw):
+    table = collect_folder(draw("a 1.png", "a-2.png", "b3.png", "b_4.png"), {"layout": "flat"})
+    assert list(table["label"]) == ["a", "a", "b", "b"]
+    assert set(table["patient"]) == {""}
+
+
+@pytest.mark.parametrize(
+    ("paths", "layout"),
+    [
+        (("a/x.png", "b/y.png"), "class/patient"),
+        (("a/p1/x.png", "b/p2/y.png"), "class/patient"),
+        ([f"p{n}/{label}/x.png" for n in range(5) for label in "ab"], "patient/class"),
+        (
+            [f"{split}/{label}/x.png" for split in ("train", "test") for label in "ab"],
+            "split/class",
+        ),
+        (("a_1.png", "a_2.png", "b_1.png", "b_2.png"), "flat"),
+    ],
+)
+def test_layouts_are_recognised(draw, paths, layout):
+    root = draw(*paths)
+    assert recognise_layout(root) == layout
+    assert set(collect_folder(root, {"layout": layout})["label"]) == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    "names", [["IMG_1.png", "IMG_2.png"], ["a.png", "b.png", "c.png"], ["1.png", "2.png"]]
+)
+def test_a_folder_without_classes_is_refused(draw, names):
+    with pytest.raises(DataError) as caught:
+        recognise_layout(draw(*names))
+    assert tells(caught.value.hint, "folder per class", "table", "path", "label", "patient")
+
+
+def test_the_folder_of_one_class_names_the_folder_above(draw):
+    root = draw(*[f"benign/P{n:02}/x.png" for n in range(6)])
+    with pytest.raises(DataError) as caught:
+        recognise_layout(root / "benign")
+    assert str(root) in caught.value.hint

@@ -1,0 +1,293 @@
+"""Default recipe for a folder or table of the user's own images."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from eosin.core.errors import UsageError, close_matches
+from eosin.core.text import clean_name, duration, listing, printable, quantity, some
+from eosin.core.types import Samples
+from eosin.data.sources.catalogue import find_datasets
+from eosin.data.sources.folder import recognise_layout
+from eosin.experiment.prepare import gather_samples
+from eosin.experiment.validation import check_positive
+from eosin.recipe import Recipe, recipe_from_dict
+from eosin.recipe.overrides import load_toml, merge, override, parse_overrides
+from eosin.recipe.shipped import find_recipe
+
+_LOG = logging.getLogger(__name__)
+
+Preset: TypeAlias = Literal["quick", "good", "best"]
+PRESETS: tuple[str, ...] = get_args(Preset)
+#: Below so many patients, or images where patients are unknown, no network is fine-tuned.
+FEW_PATIENTS, FEW_IMAGES = 100, 2000
+_HEAD, _FINETUNED = "lite0-features", "lite0-finetune"
+_TITLES = {
+    _HEAD: "a linear head on frozen EfficientNet-Lite0 features",
+    _FINETUNED: "EfficientNet-Lite0, fine-tuned from ImageNet's weights",
+}
+#: Inverse strength of the head's penalty, scikit-learn's ``C``.
+_INVERSE_PENALTY = 0.001
+#: The recipe's batch size.
+_BATCH = 32
+#: Inputs of the network in pixels: the smallest that is not smaller than the images, or the last.
+_INPUTS_PX, _QUICK_PX = (96, 128, 224), 128
+#: Images whose size is looked at; classes that are named.
+_LOOKED_AT, _SHOWN = 20, 8
+#: Folds; fewer where a class has fewer groups.
+_FOLDS, _FEWEST_FOLDS = 5, 2
+#: Largest share of the time limit for training: evaluation and report come on top.
+_TRAINING_SHARE = 0.8
+_FEWEST_EPOCHS = 3
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+_TIME = re.compile(r"(\d+(?:\.\d+)?)\s*([smh])", re.IGNORECASE)
+_LAYOUTS = {
+    "class/patient": "one folder per class",
+    "patient/class": "one folder per patient, with one per class in it",
+    "split/class": "one folder per split, with one per class in it",
+    "flat": "one folder, the class at the beginning of each file name",
+}
+
+
+@dataclass(frozen=True)
+class _Training:
+    """A shipped recipe with changes, and why it was chosen."""
+
+    name: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    reason: str = ""
+
+
+def make_default_recipe(
+    source: Path,
+    overrides: Iterable[str] = (),
+    *,
+    preset: str | None = None,
+    time_limit: str | None = None,
+    estimate: Callable[[Recipe], float],
+) -> Recipe:
+    """Choose a recipe for a folder or table by its number of patients; log both in a sentence.
+
+    Args:
+        source: Folder of images, or table with their paths and classes.
+        overrides: The user's own, which come last.
+        preset: ``quick``, ``good`` (default) or ``best``.
+        time_limit: Such as ``"10m"``; a training whose estimate is longer is shortened.
+        estimate: Returns the estimated seconds of a training.
+
+    Raises:
+        EosinError: The images or the arguments are wrong.
+    """
+    _check_preset(preset)
+    limit_s = None if time_limit is None else parse_time(time_limit)
+    own = tuple(overrides)
+    data, reading = _read_source(source, parse_overrides(own).get("data", {}))
+    first = _make(_Training(_HEAD, {"data": data}), own)
+    samples, _ = gather_samples(first.data, first.seed)
+    check_positive(samples, first.data.positive)
+    has_patients = bool((samples.frame["patient"] != "").any())
+    if has_patients and data.get("options") == {"layout": "class/patient"}:
+        reading += ", with one per patient in it"
+    _LOG.info(f"{printable(source)}: {_describe(samples)}; {reading}")
+    split = _choose_split(samples)
+    base = {"name": _name_of(source), "data": {**data, "split": split}}
+    choices = [
+        _Training(one.name, merge(base, one.changes), one.reason)
+        for one in _list_trainings(samples, preset or "good")
+    ]
+    chosen = choices[0] if limit_s is None else _fit(choices, own, limit_s, estimate)
+    recipe = _make(chosen, own)
+    _LOG.info(
+        f"Recipe {chosen.name}: {_TITLES[chosen.name]} at {recipe.model.input_px} px, "
+        f"{chosen.reason}; {_describe_split(recipe, samples)}"
+    )
+    return recipe
+
+
+def _make(training: _Training, own: Sequence[str]) -> Recipe:
+    """Return the recipe of a training, with the user's overrides."""
+    values = load_toml(find_recipe(training.name).read_text(encoding="utf-8"))
+    if "split" in training.changes["data"]:
+        del values["data"]["split"]  # the keys of one protocol are none of another
+    return recipe_from_dict(override(merge(values, training.changes), own))
+
+
+def _check_preset(preset: str | None) -> None:
+    if preset is not None and preset not in PRESETS:
+        raise UsageError(f"unknown preset {preset!r}", hint=close_matches(preset, PRESETS))
+
+
+def parse_time(text: str) -> float:
+    """Return the seconds of a time such as ``90s``, ``10m`` or ``1.5h``.
+
+    Raises:
+        UsageError: It is no such time.
+    """
+    match = _TIME.fullmatch(text.strip())
+    if match is None or not float(match[1]):
+        raise UsageError(
+            f"{text!r} is not a time limit", hint="Give seconds, minutes or hours: --time-limit 10m"
+        )
+    return float(match[1]) * _SECONDS[match[2].lower()]
+
+
+def _read_source(source: Path, own: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """Return the keys of ``[data]`` that read a folder or table, and how it is read, in words.
+
+    ``own`` are the keys that the user sets.
+    """
+    place = str(source.resolve())
+    if not source.is_dir():
+        return {"manifest": place}, "read as a table"
+    layout = own.get("options", {}).get("layout")
+    if layout is None and "dataset" not in own:
+        known = {name: roots for name, roots in find_datasets(source).items() if len(roots) == 1}
+        if len(known) == 1:
+            ((name, (root,)),) = known.items()
+            return {"dataset": name, "root": str(root.resolve())}, f"recognised as {name}"
+        layout = recognise_layout(source)
+    if layout not in _LAYOUTS:
+        return {"dataset": "folder", "root": place}, "read as the recipe says"
+    return (
+        {"dataset": "folder", "root": place, "options": {"layout": layout}},
+        f"read as {_LAYOUTS[layout]}",
+    )
+
+
+def _name_of(source: Path) -> str:
+    """Return the name of the run: that of the folder or table, without odd characters."""
+    words = re.findall(r"[A-Za-z0-9]+", clean_name(printable(source.resolve().stem)))
+    return "-".join(words).lower()[:60] or "own"
+
+
+def _describe(samples: Samples) -> str:
+    """Return what a table holds, in words."""
+    sizes = np.bincount(samples.targets, minlength=len(samples.class_names)).tolist()
+    each = [f"{name} {n:,}" for name, n in zip(samples.class_names, sizes, strict=True)]
+    few = listing(each) if len(each) <= _SHOWN else some(each, _SHOWN, counted=True)
+    classes = f"{len(each)} classes, {few}"
+    positive = f" (positive: {samples.positive})" if samples.positive else ""
+    patients = samples.frame["patient"]
+    n_patients = patients[patients != ""].nunique()
+    n_unknown = int((patients == "").sum())
+    if not n_unknown:
+        whose = f"of {quantity(n_patients, 'patient')}"
+    elif n_patients:
+        whose = f"of {quantity(n_patients, 'known patient')} ({n_unknown:,} without a patient)"
+    else:
+        whose = "of unknown patients"
+    return f"{quantity(len(samples), 'image')} {whose} in {classes}{positive}"
+
+
+def _choose_split(samples: Samples) -> dict[str, Any]:
+    """Return ``[data.split]``: the table's own split, or as many folds as the groups allow."""
+    frame = samples.frame
+    if "split" in frame and {"train", "test"} <= set(frame["split"]):
+        return {"protocol": "column", "val": 0.2}
+    fewest = int(frame.groupby("label")["group"].nunique().min())
+    return {"protocol": "folds", "k": min(_FOLDS, max(_FEWEST_FOLDS, fewest)), "val": 0.2}
+
+
+def _describe_split(recipe: Recipe, samples: Samples) -> str:
+    split, frame = recipe.data.split, samples.frame
+    if split.protocol == "column":
+        return "trained and evaluated on the splits of the data"
+    unit = "patient" if (frame["group"] == frame["patient"]).all() else split.unit
+    if unit == "group" and frame["group"].nunique() == len(frame):
+        unit = "image"
+    kind = f"{split.k}-fold cross-validation" if split.protocol == "folds" else "one split"
+    return f"{kind} by {unit}"
+
+
+def _list_trainings(samples: Samples, preset: str) -> list[_Training]:
+    """Return the trainings of a preset, the wanted one first, then ever shorter ones."""
+    side = _input_px(samples)
+    head = {"model": {"input_px": side}, "train": {"l2": round(_penalty(samples), 3)}}
+    quick = {**head, "model": {"input_px": min(side, _QUICK_PX)}}
+    fast = _Training(_HEAD, quick, "the quick preset")
+    if preset == "quick":
+        return [fast]
+    if preset == "best":
+        longer = {
+            "model": {"input_px": side},
+            "train": {"epochs": 30},
+            "augment": {"test_time": "dihedral"},
+        }
+        return [_Training(_FINETUNED, longer, "the best preset"), _Training(_HEAD, head), fast]
+    is_small, why = _compare_size(samples)
+    heads = [_Training(_HEAD, head, why), fast]
+    if is_small:
+        return heads
+    return [_Training(_FINETUNED, {"model": {"input_px": side}}, why), *heads]
+
+
+def _compare_size(samples: Samples) -> tuple[bool, str]:
+    """Return True if the images are too few to fine-tune a network by default, and the reason."""
+    patients = samples.frame["patient"]
+    if (patients == "").any():
+        n, least, what = len(samples), FEW_IMAGES, "images of unknown patients"
+    else:
+        n, least, what = patients.nunique(), FEW_PATIENTS, "patients"
+    few = n < least
+    return few, f"because there are {f'fewer than {least:,}' if few else f'{n:,}'} {what}"
+
+
+def _input_px(samples: Samples) -> int:
+    """Return the network's input for the size of the images, by the median of some of them."""
+    sides = []
+    for cell in samples.image_cells[:: max(1, len(samples.image_cells) // _LOOKED_AT)]:
+        try:
+            with PillowImage.open(samples.locate(cell)[0]) as image:
+                sides.append(max(image.size))
+        except (OSError, ValueError, SyntaxError, PillowImage.DecompressionBombError):
+            continue  # a container or a damaged file, which is reported when it is read
+    if not sides:
+        return _INPUTS_PX[-1]
+    side = float(np.median(sides))
+    return next((one for one in _INPUTS_PX if one >= side), _INPUTS_PX[-1])
+
+
+def _penalty(samples: Samples) -> float:
+    """Return ``train.l2`` of a head as regularised as scikit-learn's with ``C`` = 0.001."""
+    split = _choose_split(samples)
+    if split["protocol"] == "column":
+        n_train = (1 - split["val"]) * float((samples.frame["split"] == "train").sum())
+    else:
+        n_train = (1 - 1 / split["k"]) * (1 - split["val"]) * len(samples)
+    return _BATCH * 2 / float(_INVERSE_PENALTY * max(1.0, n_train))
+
+
+def _fit(
+    choices: Sequence[_Training],
+    own: Sequence[str],
+    limit_s: float,
+    estimate: Callable[[Recipe], float],
+) -> _Training:
+    """Return the first training whose estimate is within the limit; the last if none is."""
+    allowed_s, seconds = _TRAINING_SHARE * limit_s, 0.0
+    for choice in choices:
+        recipe = _make(choice, own)
+        seconds = estimate(recipe)
+        if seconds <= allowed_s:
+            return _because(choice, choice.changes, seconds, limit_s)
+        epochs = int(recipe.train.epochs * allowed_s / seconds)
+        if choice.name == _FINETUNED and epochs >= _FEWEST_EPOCHS:
+            fewer = merge(choice.changes, {"train": {"epochs": epochs}})
+            return _because(choice, fewer, seconds * epochs / recipe.train.epochs, limit_s)
+    _LOG.warning(f"Even the shortest training takes about {duration(seconds)}")
+    return choices[-1]
+
+
+def _because(
+    choice: _Training, changes: Mapping[str, Any], seconds: float, limit_s: float
+) -> _Training:
+    spent = f"about {duration(seconds)} of training in a limit of {duration(limit_s)}"
+    return _Training(choice.name, changes, ", ".join(filter(None, (choice.reason, spent))))

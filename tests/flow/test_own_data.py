@@ -1,0 +1,160 @@
+"""A user's own folder or table, trained with one line."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from tests.facts import tells
+
+import eosin
+from eosin.artifacts.metrics import read_metrics
+from eosin.recipe import read_recipe
+
+PATIENTS = 6
+GREY = {"benign": 200, "tumour": 80}
+
+
+@pytest.fixture
+def draw(tmp_path):
+    """Return a function that draws two images per class and patient, and returns the folder."""
+
+    def make(pattern, *, patients=PATIENTS, name="own"):
+        rng, root = np.random.default_rng(0), tmp_path / name
+        for label, grey in GREY.items():
+            for patient in range(patients):
+                for n in range(2):
+                    path = root / pattern.format(label=label, patient=patient, n=n)
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    noise = rng.integers(0, 40, (32, 32, 3))
+                    Image.fromarray((grey + noise).astype(np.uint8)).save(path)
+        return root
+
+    return make
+
+
+def chosen(output):
+    return read_recipe(output / "recipe.toml")
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "{label}/P{patient}/{n}.png",
+        "P{patient}/{label}/{n}.png",
+        "{label}_P{patient}_{n}.png",
+    ],
+)
+def test_a_folder_is_recognised_and_described_before_anything_is_trained(command, draw, pattern):
+    result = command("train", draw(pattern), "--positive", "tumour", "--plan")
+    assert result.status == 0, result.err
+    described, recipe, *_ = result.err.splitlines()
+    assert tells(described, "24 images", "6 patients", "benign 12", "tumour 12", "positive: tumour")
+    assert tells(recipe, "lite0-features", "fewer than 100 patients", "5-fold", "by patient")
+    assert tells(result.out, "24 images", "6 groups")
+
+
+def test_one_line_trains_a_folder_to_a_model_that_predicts(command, draw, tmp_path):
+    root, out = draw("{label}/P{patient}/{n}.png"), tmp_path / "run"
+    result = command(
+        *("train", root, "--positive", "tumour", "--preset", "quick", "-o", out),
+        *("--set", "train.epochs=2", "--set", "data.split.k=2", "--set", "data.split.val=0.34"),
+    )
+    assert result.status == 0, result.err
+    recipe = chosen(out)
+    assert (recipe.train.epochs, recipe.data.split.k) == (2, 2)
+    assert recipe.data.positive == "tumour"
+    assert read_metrics(out / "metrics.json")["oof"].n_images == 24
+    found = command("predict", out / "model", root / "tumour", "-o", tmp_path / "p.csv")
+    assert found.status == 0, found.err
+    assert len(pd.read_csv(tmp_path / "p.csv")) == 12
+
+
+@pytest.mark.parametrize("suffix", ["csv", "xlsx", "parquet"])
+def test_a_table_is_trained_as_a_folder_is(command, draw, suffix):
+    root = draw("{n}-{label}-{patient}.png")
+    names = sorted(path.name for path in root.iterdir())
+    words = [name.removesuffix(".png").split("-") for name in names]
+    table = pd.DataFrame({"path": names})
+    table["label"], table["patient"] = [w[1] for w in words], [f"P{w[2]}" for w in words]
+    file = root / f"table.{suffix}"
+    {"csv": table.to_csv, "xlsx": table.to_excel, "parquet": table.to_parquet}[suffix](
+        file, index=False
+    )
+    result = command("train", file, "--positive", "tumour", "--plan")
+    assert result.status == 0, result.err
+    assert tells(result.err.splitlines()[0], "24 images", "6 patients", "table")
+
+
+def test_a_folder_divided_into_splits_keeps_them(command, draw):
+    root = draw("train/{label}/{patient}-{n}.png")
+    draw("test/{label}/{patient}-{n}.png", patients=3)
+    result = command("train", root, "--positive", "tumour", "--plan")
+    assert result.status == 0, result.err
+    assert tells(result.out, "column: train", "val", "test 12")
+
+
+def test_enough_patients_are_fine_tuned(command, draw):
+    root = draw("{label}/P{patient}/{n}.png", patients=100)
+    result = command("train", root, "--positive", "tumour", "--plan")
+    assert result.status == 0, result.err
+    assert tells(result.err, "lite0-finetune", "100 patients")
+    quick = command("train", root, "--positive", "tumour", "--plan", "--preset", "quick")
+    assert tells(quick.err, "lite0-features", "quick")
+    short = command("train", root, "--positive", "tumour", "--plan", "--time-limit", "1s")
+    assert tells(short.err, "lite0-features")
+
+
+def test_two_classes_need_a_positive_one(command, draw):
+    result = command("train", draw("{label}/P{patient}/{n}.png"))
+    assert result.status == 2
+    assert tells(result.complaint, "benign", "tumour", "--positive=tumour")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--preset", "fast"], "quick"),
+        (["--time-limit", "10"], "--time-limit 10m"),
+        (["--time-limit", "0m"], "--time-limit 10m"),
+    ],
+)
+def test_wrong_arguments_are_named(command, draw, arguments, named):
+    root = draw("{label}/P{patient}/{n}.png")
+    result = command("train", root, "--positive", "tumour", *arguments)
+    assert result.status == 2
+    assert named in result.complaint
+
+
+def test_a_run_folder_is_not_taken_for_images(command, tiny_run):
+    result = command("train", tiny_run)
+    assert result.status == 2
+    assert "--resume" in result.complaint
+
+
+def test_a_preset_belongs_to_own_images(command):
+    result = command("train", "lightcnn-idc", "--preset", "quick")
+    assert result.status == 2
+    assert "folder" in result.complaint
+
+
+def test_a_shipped_recipe_is_found_by_name(tmp_path):
+    phantom = ["data.dataset=phantom", f"data.root={tmp_path}", "data.split.val=0.3"]
+    recipe = ["data.options={patients=12, images_per_patient=2, size_px=32}", "model.input_px=64"]
+    found, _ = eosin.plan("lightcnn-idc", overrides=[*phantom, *recipe])
+    assert found.n_images == 24
+    with pytest.raises(eosin.EosinError) as caught:
+        eosin.plan("lightcnn-idk")
+    assert "lightcnn-idc" in caught.value.hint
+
+
+def test_recipes_are_listed_shown_and_copied(command, tmp_path):
+    assert tells(command("recipes").out, "lite0-features", "lite0-finetune", "p3-mnist")
+    shown = command("recipes", "lightcnn-idc").out
+    copied = command("recipes", "lightcnn-idc", "-o", tmp_path)
+    assert copied.status == 0, copied.err
+    assert (tmp_path / "lightcnn-idc.toml").read_text(encoding="utf-8").rstrip() == shown.rstrip()
+    again = command("recipes", "lightcnn-idc", "-o", tmp_path)
+    assert again.status == 1
+    assert "exists" in again.complaint
+    assert "lightcnn-idc" in command("recipes", "lightcnn-idk").complaint
+    assert command("recipes", "-o", tmp_path).status == 2
