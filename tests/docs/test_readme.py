@@ -97,7 +97,7 @@ def test_the_commands_for_own_images_run_in_order(page, tmp_path, monkeypatch, c
     monkeypatch.chdir(tmp_path)
     (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     own = str(_own_patches(tmp_path / "own"))
-    stands_for = {"ROOT": own, "CLASS": "tumour", "PATCHES": own}
+    stands_for = {"ROOT": own, "FOLDER": own, "CLASS": "tumour", "PATCHES": own}
     commands = list(_commands(page.partition("## Your own images")[2].partition("\n## ")[0]))
     assert len(commands) == 3
     for words in commands:
