@@ -108,7 +108,7 @@ def test_it_is_a_run_and_a_model_as_any_other(joined, command, tiny_run, tiny_ph
     page = (joined.run / "report.html").read_text(encoding="utf-8")
     assert "Members and ensemble" in page
     assert f"eosin ensemble {tiny_run.name} small -o RERUN" in page
-    assert "the model never saw" in page
+    assert "not used in training" in page
     (joined.run / "report.html").unlink()
     assert command("report", joined.run).status == 0
 

@@ -45,7 +45,7 @@ def test_the_commands_of_a_run_s_page_train_it_again(command, numpy_run, tmp_pat
     monkeypatch.chdir(run)
     ((*words,),) = printed(run / "report.html")
     assert command(*words).status == 0
-    assert (tmp_path / "anew" / "predictions.csv").exists()
+    assert (tmp_path / "rerun" / "predictions.csv").exists()
     assert command(*recorded(run), "--plan").status == 0
 
 

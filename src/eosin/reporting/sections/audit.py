@@ -178,7 +178,7 @@ def audit_page(report: AuditReport, name: str, pictures: Mapping[str, Image]) ->
             ),
             *(_of_page(finding, shown) for finding in report.findings),
         ],
-        footer="Created by eosin data audit. All pairs are in audit.json beside this page.",
+        footer="Created by Eosin's data audit. All pairs are in audit.json beside this page.",
     )
 
 

@@ -219,7 +219,7 @@ def _prevalence_words(run: FinishedRun) -> str:
         return f"{text}, as stated."
     return (
         f"{text}, that of these images. At a lower prevalence the PPV is lower: set your own with"
-        " evaluate.prevalence in the recipe or eosin evaluate RUN --prevalence P."
+        " evaluate.prevalence in the recipe or eosin evaluate RUN --prevalence SHARE."
     )
 
 
