@@ -18,6 +18,7 @@ import pandas as pd
 from eosin.artifacts import outputs
 from eosin.artifacts.layout import ModelFolder, PredictionFiles, RunFolder
 from eosin.artifacts.manifest import csv_text, read_manifest, write_table
+from eosin.artifacts.metrics import Abstention
 from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing
 from eosin.artifacts.predictions import (
     NORMALISED,
@@ -70,6 +71,7 @@ class PredictionResult:
         files: Files written; None without an output.
         left_out: Number of files of folders that were ignored, by their ending or the reason.
         is_submission: Whether a Kaggle submission of the table is written or printed.
+        abstention: The model's rule of abstention; None without one.
     """
 
     table: Any
@@ -79,6 +81,7 @@ class PredictionResult:
     files: PredictionFiles | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
     is_submission: bool = False
+    abstention: Abstention | None = None
 
 
 def predict(
@@ -142,7 +145,8 @@ def predict(
         written = outputs.make_submission(table, record.positive or "") if is_submission else table
         record = write_files(files, written, skipped, record)
     use = classifier.info.intended_use
-    result = PredictionResult(table, skipped, use, record, files, left_out, is_submission)
+    rule = classifier.info.abstention
+    result = PredictionResult(table, skipped, use, record, files, left_out, is_submission, rule)
     lists = () if files is None else (files.skipped,)
     return end_with(result, len(skipped), lists, allowed=allow_skipped)
 
@@ -154,7 +158,7 @@ def format_result(result: PredictionResult) -> tuple[str, list[str], Path]:
         result.intended_use,
         *filter(None, [describe_left_out(result.left_out)]),
         *format_unchanged(result.table),
-        *format_abstained(result.table),
+        *format_abstained(result.table, result.abstention),
     ]
     files = result.files
     if files is not None:
