@@ -37,7 +37,9 @@ DRAW = Figure.savefig
 
 
 def save_blank(figure, target, **options):
-    """Save a blank PNG of a figure's size."""
+    """Save a blank PNG of a figure's size, or an empty SVG."""
+    if options.get("format") == "svg":
+        return target.write(b"<svg/>")
     if options.get("format") != "png":
         return DRAW(figure, target, **options)
     size = [round(200 * side) for side in figure.get_size_inches()]

@@ -119,8 +119,18 @@ class RunFolder:
 
     @property
     def figures(self) -> Path:
-        """The report's figures as PNG."""
+        """The report's figures as PNG and SVG."""
         return self.root / "figures"
+
+    @property
+    def tables(self) -> Path:
+        """The report's tables as CSV."""
+        return self.root / "tables"
+
+    @property
+    def errors(self) -> Path:
+        """The misclassified images of the evaluated split, the most confident errors first."""
+        return self.root / "errors.csv"
 
     @property
     def drift(self) -> Path:

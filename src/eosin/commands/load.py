@@ -10,23 +10,22 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from PIL import Image as PillowImage
 
 from eosin.artifacts.layout import ModelFolder, PredictionFiles, RunFolder
 from eosin.artifacts.manifest import read_manifest
+from eosin.artifacts.metrics import Abstention
 from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing
 from eosin.artifacts.predictions import NORMALISED, PREFIX, PredictionRecord
-from eosin.artifacts.tables import folder_of, is_table, name_of
+from eosin.artifacts.tables import folder_of, is_table
 from eosin.core.display import Shown
 from eosin.core.errors import DataError, UsageError, end_with
 from eosin.core.files import sha256_file
 from eosin.core.progress import progress_bar
-from eosin.core.text import printable, quantity
+from eosin.core.text import printable
 from eosin.core.types import FloatArray, Samples, change_parts
 from eosin.experiment.environment import version_of
 from eosin.images.references import ImageList, Skipped, list_images
@@ -35,13 +34,10 @@ from eosin.images.stacks import stack_samples
 from eosin.images.staining import check_units
 from eosin.images.vectors import SUFFIXES, read_features
 from eosin.inference.classifier import Classifier
+from eosin.inference.given import Given, Images, list_given
 from eosin.inference.reading import InMemory, normalise_cells, read_cells, stains_of_units
 from eosin.stain import Source
 
-#: What names or holds an image, several, or a table of them.
-Images: TypeAlias = Path | str | pd.DataFrame | bytes | npt.NDArray[Any] | PillowImage.Image
-_NAMED = (str, Path, pd.DataFrame)
-_HELD = (bytes, np.ndarray, PillowImage.Image)
 _CHUNK = 256
 
 
@@ -59,6 +55,7 @@ class PredictionResult(Shown):
         files: Files written; None without an output.
         left_out: Number of files of folders that were ignored, by their ending or the reason.
         is_submission: Whether a Kaggle submission of the table is written or printed.
+        abstention: The model's rule of abstention; None without one.
     """
 
     table: Any
@@ -68,6 +65,7 @@ class PredictionResult(Shown):
     files: PredictionFiles | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
     is_submission: bool = False
+    abstention: Abstention | None = None
 
     def summary(self) -> dict[str, object]:
         """Return the main facts."""
@@ -141,72 +139,19 @@ class Model:
                 "inputs": given.names,
             }
         )
-        return PredictionResult(table, skipped, self.info.intended_use, record, left_out=left_out)
+        return PredictionResult(
+            table,
+            skipped,
+            self.info.intended_use,
+            record,
+            left_out=left_out,
+            abstention=self.info.abstention,
+        )
 
 
 def load(model: Path | str, *, threads: int | None = None) -> Model:
     """Open a model once, for many predictions; arguments and errors as for :class:`Model`."""
     return Model(model, threads=threads)
-
-
-@dataclass(frozen=True)
-class Given:
-    """Images to predict.
-
-    Attributes:
-        entries: Paths, tables, and names of images in memory, in order.
-        in_memory: Images in memory by name.
-    """
-
-    entries: list[Path | pd.DataFrame | str]
-    in_memory: Mapping[str, InMemory] = field(default_factory=dict)
-
-    @property
-    def paths(self) -> list[Path]:
-        """The paths alone."""
-        return [entry for entry in self.entries if isinstance(entry, Path)]
-
-    @property
-    def names(self) -> list[str]:
-        """What to record: paths, and that there were tables or images in memory."""
-        named = [entry for entry in self.entries if not isinstance(entry, str)]
-        n_held = len(self.in_memory)
-        held = [f"{quantity(n_held, 'image')} in memory"] if n_held else []
-        shown = (name_of(one) if isinstance(one, pd.DataFrame) else str(one) for one in named)
-        return [*map(printable, shown), *held]
-
-
-def list_given(images: Images | Iterable[Images]) -> Given:
-    """List what was given; a single image, path or table needs no list around it.
-
-    Raises:
-        UsageError: There is none, or something else.
-    """
-    if isinstance(images, np.ndarray):
-        several: Iterable[Any] = images if images.ndim == 4 else [images]
-    elif isinstance(images, (*_NAMED, *_HELD)):
-        several = [images]
-    else:
-        several = images
-    entries: list[Path | pd.DataFrame | str] = []
-    in_memory: dict[str, InMemory] = {}
-    for one in several:
-        if isinstance(one, str | Path):
-            entries.append(Path(one))
-        elif isinstance(one, pd.DataFrame):
-            entries.append(one)
-        elif isinstance(one, _HELD):
-            name = f"image {len(in_memory)}"
-            entries.append(name)
-            in_memory[name] = one
-        else:
-            raise UsageError(
-                "an image is a path, a pandas table, an array, a Pillow image or bytes, got "
-                f"{type(one).__name__}"
-            )
-    if not entries:
-        raise UsageError("no image is named", hint="Name image files, folders or tables")
-    return Given(entries, in_memory)
 
 
 def _find_model(place: Path) -> Path:

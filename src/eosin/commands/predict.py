@@ -15,11 +15,12 @@ from eosin.artifacts.layout import PredictionFiles
 from eosin.artifacts.manifest import csv_text, write_table
 from eosin.artifacts.predictions import PredictionRecord
 from eosin.artifacts.versioned import write_document
-from eosin.commands.load import Model, PredictionResult, list_given
+from eosin.commands.load import Model, PredictionResult
 from eosin.core.errors import end_with
 from eosin.core.files import explain_os_errors, sha256_file
 from eosin.core.types import Samples
 from eosin.images.references import Skipped, describe_left_out, write_skipped
+from eosin.inference.given import list_given
 from eosin.privacy.pseudonymise import hide_document, hide_skipped, hide_table, know_samples
 from eosin.reporting.terminal import format_abstained, format_prediction, format_unchanged
 
@@ -99,7 +100,7 @@ def format_result(result: PredictionResult) -> tuple[str, list[str], Path]:
         result.intended_use,
         *filter(None, [describe_left_out(result.left_out)]),
         *format_unchanged(result.table),
-        *format_abstained(result.table),
+        *format_abstained(result.table, result.abstention),
     ]
     files = result.files
     if files is not None:

@@ -49,7 +49,7 @@ from eosin.metrics.conformal import abstains, contradicts
 from eosin.recipe.schema import EvaluateSection
 
 #: Source of the thresholds of out-of-fold predictions.
-_THRESHOLDS = "each fold's own, chosen on its inner validation part"
+_THRESHOLDS = "each fold's own, chosen on its inner validation subset"
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def pool_folds(parts: Sequence[Evaluated], section: EvaluateSection) -> Evaluate
     """Concatenate out-of-fold predictions, each fold decided at its own threshold.
 
     The abstention of a fold is calibrated on the other folds' held-out predictions: a fold's own
-    inner validation part rarely has enough groups.
+    inner validation subset rarely has enough groups.
     """
     frame = pd.concat([part.samples.frame for part in parts], ignore_index=True)
     raw = [part.uncalibrated for part in parts if part.uncalibrated is not None]
@@ -142,7 +142,7 @@ def pool_folds(parts: Sequence[Evaluated], section: EvaluateSection) -> Evaluate
         decided=np.concatenate([part.decided for part in parts]),
         threshold=join_thresholds([part.threshold for part in parts], _THRESHOLDS, "folds"),
         uncalibrated=np.concatenate(raw) if len(raw) == len(parts) else None,
-        temperature_source="each fold's own, fitted on its inner validation part",
+        temperature_source="each fold's own, fitted on its inner validation subset",
         abstention=rule,
         sets=sets,
     )

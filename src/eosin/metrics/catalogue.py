@@ -301,7 +301,7 @@ PATIENT_METRICS = {
         replace(
             METRICS["accuracy"],
             name="recognition_rate",
-            label="Recognition rate (mean share of a patient's images that are right)",
+            label="Recognition rate (mean proportion of a patient's correct images)",
             short="Recognition rate",
         ),
         replace(

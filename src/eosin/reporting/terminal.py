@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from eosin.artifacts.layers import LayerTable
-from eosin.artifacts.metrics import SplitMetrics
+from eosin.artifacts.metrics import Abstention, SplitMetrics
 from eosin.artifacts.predictions import NORMALISED, PredictionRecord
 from eosin.core.text import count, duration, quantity
 from eosin.core.types import SPLITS, Samples
 from eosin.metrics.catalogue import HEADLINE
-from eosin.reporting.formatting import metric_label, metric_text
+from eosin.reporting.formatting import many_undecided, metric_label, metric_text
 
 _MOST_CLASSES = 8
 
@@ -45,14 +45,17 @@ def format_prediction(record: PredictionRecord) -> str:
     )
 
 
-def format_abstained(table: Any) -> list[str]:
-    """Return the number of abstentions in a table of predictions; empty if none."""
+def format_abstained(table: Any, rule: Abstention | None = None) -> list[str]:
+    """Return the number of abstentions in a table of predictions; empty if none.
+
+    A rule that leaves most of its calibration images undecided is explained.
+    """
     n = int(table["abstained"].sum())
     shown = (
         f"The model is not certain enough on {n:,} of {len(table):,} images (column abstained): "
         "do not use its decision there"
     )
-    return [shown] if n else []
+    return list(filter(None, [shown, many_undecided(rule)])) if n else []
 
 
 def format_samples(samples: Samples) -> str:

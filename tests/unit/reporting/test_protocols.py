@@ -36,7 +36,7 @@ def test_page_joins_both(protocols):
         ({"value": 0.95, "low": 0.9, "high": 0.99}, "do not overlap"),
         ({"value": 0.75, "low": 0.65, "high": 0.85}, "intervals overlap"),
         ({"value": 0.95, "low": None, "high": None}, "has no interval"),
-        ({"value": 0.60, "low": 0.5, "high": 0.75}, "not flatter"),
+        ({"value": 0.60, "low": 0.5, "high": 0.75}, "not optimistic"),
         ({"value": 0.7001, "low": 0.6, "high": 0.8}, "the same AUC"),
     ],
 )

@@ -1,4 +1,4 @@
-"""One model under two splits, strict and as published: what the difference means."""
+"""One model under two splits, strict and as published, and the difference between them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from eosin.reporting.train_test_overlap import (
 from eosin.runs.finished import FinishedRun
 
 #: Names of the two splits, in the order of the page.
-LABELS = {STRICT: "Strict split, by group", AS_PUBLISHED: "As published, by image"}
+LABELS = {STRICT: "Strict split, by patient", AS_PUBLISHED: "As published, by image"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,12 +70,13 @@ def protocols_page(name: str, strict: Protocol, published: Protocol) -> Page:
         verdict=_protocols_verdict(strict, published),
         simulated=any(protocol.run.simulated for protocol in both),
         sections=(
-            Section("What the difference means", *words, figures, nav="Meaning"),
-            Section("Numbers", _size_table(both), _metric_table(both)),
-            Section("The leak", *leaks),
-            Section("Both runs in full", Points(links), nav="Both runs"),
+            Section("Interpretation", *words, figures),
+            Section("Metrics", _size_table(both), _metric_table(both)),
+            Section("Train-test overlap", *leaks, nav="Overlap"),
+            Section("Reports of both runs", Points(links), nav="Both runs"),
         ),
-        footer="Made by Eosin from the two run folders alone.",
+        footer="Created by Eosin from the two run folders.",
+        has_files=True,
     )
 
 
@@ -84,7 +85,7 @@ def chart(both: Sequence[Protocol], title: str = "") -> RenderedFigure | None:
     return interval_figure(
         [Series(protocol.label, protocol.run.evaluated.image) for protocol in both],
         name="protocols",
-        caption="Each metric under both splits, with its 95 % interval.",
+        caption="Metrics under both splits, with 95 % intervals.",
         title=title,
         only=COMPARED,
     )
@@ -100,7 +101,7 @@ def _size_table(both: Sequence[Protocol]) -> Table | None:
     columns = [_sizes(one) for one in both]
     heads = ("", *(one.label for one in both))
     rows = [(name, *(column[name] for column in columns)) for name in columns[0]]
-    return make_table("What each split evaluates.", heads, rows)
+    return make_table("Test data under each split.", heads, rows, name="test_data")
 
 
 def _sizes(one: Protocol) -> dict[str, str | int | None]:
@@ -109,12 +110,18 @@ def _sizes(one: Protocol) -> dict[str, str | int | None]:
         "Images": evaluated.n_images,
         "Patients": evaluated.n_patients,
         "Groups": evaluated.n_groups,
-        "Evaluated groups also trained on": seen.n_groups if seen else None,
-        "Evaluated images of those": seen.n_images if seen else None,
+        f"Test {_units(one.run)} also in training": seen.n_groups if seen else None,
+        "Test images of those": seen.n_images if seen else None,
     }
+    if evaluated.n_patients == evaluated.n_groups:
+        del known["Groups"]
     found = len(one.run.audit.leaks) if one.run.audit else None
     sizes = {name: "unknown" if value is None else value for name, value in known.items()}
-    return {**sizes, "Leaks that the audit found": found}
+    return {**sizes, "Leaks found by the audit": found}
+
+
+def _units(run: FinishedRun) -> str:
+    return "groups" if unit_name(run) == "group" else "patients"
 
 
 def _metric_table(both: Sequence[Protocol]) -> Table | None:
@@ -124,7 +131,8 @@ def _metric_table(both: Sequence[Protocol]) -> Table | None:
         if strict is not None or published is not None:
             rows.append((metric_label(name), strict, published, _gap(strict, published)))
     caption = "Metrics of the most probable class with 95 % intervals."
-    return make_table(caption, ("Metric", *(p.label for p in both), "Difference"), rows)
+    heads = ("Metric", *(p.label for p in both), "Difference")
+    return make_table(caption, heads, rows, name="metrics")
 
 
 def _gap(strict: Metric | None, published: Metric | None) -> str | None:
@@ -146,12 +154,12 @@ def _protocols_verdict(strict: Protocol, published: Protocol) -> str:
     """Return one sentence with both values."""
     found = _leading(strict, published)
     if found is None:
-        return "The two runs share no metric that has a value."
+        return "The two runs have no metric in common."
     name, a, b = found
     label = leading_name(name, strict.run)
     return (
-        f"{capitalised(label)} {metric_text(a)} when whole groups are held out; "
-        f"{metric_text(b)} when images are divided one by one, as published."
+        f"{capitalised(label)} {metric_text(a)} with a split by {unit_name(strict.run)}; "
+        f"{metric_text(b)} with a split by image, as published."
     )
 
 
@@ -164,10 +172,9 @@ def _meaning(strict: Protocol, published: Protocol) -> list[str]:
         words.append(_difference(leading_name(name, strict.run), a, b))
         words.append(_overlap(a, b))
     words.append(
-        "The strict number is the one to expect on patients whom nobody has seen before; the other"
-        " one also rewards recognising a patient's slides, stain and scanner. Each interval tells"
-        " how much the number would vary with other test groups; it does not cover a bias of the"
-        " split itself, and the two test sets are not the same images."
+        "The strict figure estimates performance on new patients; the other one also rewards"
+        " recognising a patient's slides, stain and scanner. The intervals describe sampling of"
+        " test groups; they do not cover the bias of a split, and the two test sets differ."
     )
     return words
 
@@ -175,11 +182,12 @@ def _meaning(strict: Protocol, published: Protocol) -> list[str]:
 def _difference(label: str, strict: Metric, published: Metric) -> str:
     gap = (published.value or 0.0) - (strict.value or 0.0)
     if abs(gap) < 0.0005:
-        return f"In this experiment both splits give the same {label} to three decimals."
-    reports = "In this experiment the published split reports"
-    than = f"{'more' if gap > 0 else 'less'} {label} than the strict one"
-    what = ", for the same network, recipe and images" if gap > 0 else ": it does not flatter here"
-    return f"{reports} {number(abs(gap))} {than}{what}."
+        return f"Both splits give the same {label} to three decimals."
+    than = f"{number(abs(gap))} {'higher' if gap > 0 else 'lower'} under the published split"
+    what = ", for the same network, recipe and images"
+    if gap <= 0:
+        what = ": it is not optimistic here"
+    return f"{capitalised(label)} is {than}{what}."
 
 
 def _overlap(a: Metric, b: Metric) -> str:
@@ -187,8 +195,8 @@ def _overlap(a: Metric, b: Metric) -> str:
         return "At least one of the two has no interval, so chance cannot be ruled out."
     if a.low <= b.high and b.low <= a.high:
         return (
-            "The two intervals overlap: at this sample size the difference may be chance, and this"
-            " experiment alone does not show that the splits differ."
+            "The two intervals overlap: at this sample size the difference may be due to chance;"
+            " this experiment alone does not show that the splits differ."
         )
     return "The two intervals do not overlap: chance alone is an unlikely explanation."
 
@@ -197,15 +205,15 @@ def _leak_words(protocol: Protocol) -> str:
     """Describe the train-test overlap of a run."""
     seen, run = protocol.seen, protocol.run
     if seen is None:
-        return "This run does not tell which groups were trained on."
+        return "This run does not record its training groups."
     unit = unit_name(run)
     if not seen.n_groups:
-        return f"No evaluated {unit} was also trained on."
+        return f"No test {unit} is also in training."
     n, total = seen.n_groups, run.evaluated.n_groups
     of = f" of {count(total)} ({share(n / total)})" if total else ""
-    text = f"{count(n)}{of} evaluated {unit}s were also trained on"
+    text = f"{count(n)}{of} test {unit}s are also in training"
     if seen.n_images is not None:
-        text += f", with {quantity(seen.n_images, 'evaluated image')}"
+        text += f", with {quantity(seen.n_images, 'test image')}"
         if run.evaluated.n_images >= seen.n_images:
             text += f" ({share(seen.n_images / run.evaluated.n_images)})"
     return f"{text}."
