@@ -11,6 +11,7 @@ import tomli_w
 from PIL import Image
 
 from eosin.__main__ import call
+from eosin.recipe.shipped import shipped_recipes
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -59,10 +60,11 @@ def _own_patches(root):
     return root
 
 
-def test_each_recipe_it_names_is_there():
-    named = set(re.findall(r"recipes/[\w-]+\.toml", README + START))
+def test_each_recipe_that_the_pages_name_is_there():
+    table = START.partition("| data, as published | recipe |")[2].partition("\n\n")[0]
+    named = set(re.findall(r"`([\w-]+)` \|$", table, flags=re.MULTILINE))
     assert len(named) >= 5
-    assert all((ROOT / name).exists() for name in named)
+    assert named <= shipped_recipes().keys()
 
 
 def _run(words, stands_for, capsys):
@@ -80,7 +82,6 @@ def _run(words, stands_for, capsys):
 @pytest.mark.data
 def test_commands_on_public_data_run_in_order(data_root, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     folder = data_root / "breakhis-200x-224"
     patches = folder / "BreaKHis_v1/histology_slides/breast/benign/SOB/adenosis"
     stands_for = {"FOLDER": str(folder), "PATCHES": str(patches)}
@@ -95,9 +96,8 @@ def test_commands_on_public_data_run_in_order(data_root, tmp_path, monkeypatch, 
 @pytest.mark.parametrize("page", [README, START], ids=["README", "get-started"])
 def test_the_commands_for_own_images_run_in_order(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     own = str(_own_patches(tmp_path / "own"))
-    stands_for = {"ROOT": own, "FOLDER": own, "CLASS": "tumour", "PATCHES": own}
+    stands_for = {"FOLDER": own, "CLASS": "tumour", "PATCHES": own}
     commands = list(_commands(page.partition("## Your own images")[2].partition("\n## ")[0]))
     assert len(commands) == 3
     for words in commands:

@@ -87,7 +87,7 @@ def test_the_run_is_about_its_test_part(run):
     assert tells(page, "3-fold", "30", "test_by_fold")
     single = read_predictions(run.predictions).query("split == 'test_by_fold'")
     rounds = (single["predicted"] == single["label"]).groupby(single["repeat"]).mean()
-    table = re.search(r"networks on the test images.*?</table>", page, re.DOTALL)[0]
+    table = re.search(r"network on the test images.*?</table>", page, re.DOTALL)[0]
     assert tells(table, "1", 3, f"{rounds['0']:.3f}", "2", 3, f"{rounds['1']:.3f}", "All", 6)
     found = read_run(run.root)
     assert found.split == "test"

@@ -45,7 +45,7 @@ def test_the_commands_of_a_run_s_page_train_it_again(command, numpy_run, tmp_pat
     monkeypatch.chdir(run)
     ((*words,),) = printed(run / "report.html")
     assert command(*words).status == 0
-    assert (tmp_path / "anew" / "predictions.csv").exists()
+    assert (tmp_path / "rerun" / "predictions.csv").exists()
     assert command(*recorded(run), "--plan").status == 0
 
 
@@ -59,7 +59,7 @@ def test_the_commands_of_an_evaluation_s_page_make_it_again(
     for words in printed(tmp_path / "first" / "report.html"):
         result = command(*(known.get(word, word) for word in words))
         assert result.status == 0, result.err
-    made = [pd.read_csv(tmp_path / name / "predictions.csv") for name in ("first", "ANEW")]
+    made = [pd.read_csv(tmp_path / name / "predictions.csv") for name in ("first", "RERUN")]
     pd.testing.assert_frame_equal(*made)
 
 

@@ -49,7 +49,7 @@ def pages(run_of, tmp_path_factory):
 
 @pytest.fixture
 def visit(browser, pages):
-    """Open a page and keep account of what it complains about and asks for."""
+    """Open a page, all that is folded away included, and record its complaints and requests."""
     opened = []
 
     def open_page(name, width):
@@ -60,6 +60,8 @@ def visit(browser, pages):
         page.on("pageerror", lambda error: page.complaints.append(str(error)))
         page.on("request", lambda request: page.requested.append(request.url))
         page.goto(pages[name].as_uri())
+        page.folded_height = page.evaluate("document.documentElement.scrollHeight")
+        page.evaluate("document.querySelectorAll('details').forEach(fold => { fold.open = true })")
         return page
 
     yield open_page
@@ -94,6 +96,29 @@ def test_shows_whole(visit, name, width):
     )
     assert widths[0] <= widths[1]
     assert page.evaluate(CUT_OFF) == []
+
+
+def test_the_page_of_a_plain_run_is_short_and_its_result_is_on_the_first_screens(visit):
+    page = visit("run", 1200)
+    assert page.folded_height < 5000
+    last = page.locator("img[alt^=Misclassified]").first.bounding_box()
+    assert last["y"] + last["height"] < 1300
+
+
+@pytest.mark.parametrize("name", ["run", "odd"])
+def test_a_table_that_is_wider_than_a_phone_says_so(visit, name):
+    page = visit(name, 400)
+    wide = page.eval_on_selector_all(
+        ".scroll",
+        """all => all.filter(e => e.scrollWidth > e.clientWidth).map(e => [
+            getComputedStyle(e).backgroundImage, e.parentNode.classList.contains("wide"),
+            getComputedStyle(e.parentNode, "::before").content])""",
+    )
+    assert wide
+    # A shadow at the edge, and of a table of several columns also a line of text.
+    assert all("gradient" in shadow for shadow, _, _ in wide)
+    assert all("sideways" in text for _, is_wide, text in wide if is_wide)
+    assert any(is_wide for _, is_wide, _ in wide)
 
 
 @NAMES

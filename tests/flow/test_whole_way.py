@@ -40,7 +40,7 @@ HISTORY = [
 ]  # fmt: skip
 PREDICTIONS = [
     "path", "label", "patient", "group", "magnification", "split",
-    "prob_benign", "prob_malignant", "predicted", "abstained",
+    "prob_benign", "prob_malignant", "predicted", "decision", "correct", "abstained",
 ]  # fmt: skip
 SPLIT_KEYS = {
     "n_images", "n_patients", "n_groups", "positive", "image", "at_threshold", "patient",

@@ -38,6 +38,11 @@ class RunFolder:
         return self.root / "manifest.csv"
 
     @property
+    def table(self) -> Path:
+        """The pandas table that a recipe had in place of a manifest's file."""
+        return self.root / "table.csv"
+
+    @property
     def audit(self) -> Path:
         """Leak audit of the split."""
         return self.root / "audit.json"
@@ -114,8 +119,18 @@ class RunFolder:
 
     @property
     def figures(self) -> Path:
-        """The report's figures as PNG."""
+        """The report's figures as PNG and SVG."""
         return self.root / "figures"
+
+    @property
+    def tables(self) -> Path:
+        """The report's tables as CSV."""
+        return self.root / "tables"
+
+    @property
+    def errors(self) -> Path:
+        """The misclassified images of the evaluated split, the most confident errors first."""
+        return self.root / "errors.csv"
 
     @property
     def drift(self) -> Path:

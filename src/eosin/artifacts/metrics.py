@@ -268,6 +268,8 @@ class Abstention(Document):
         n_groups: By class, number of calibration groups; the least of the folds'.
         source: The calibration images.
         reason: Why it was refused; null where it was not.
+        undecided: Share of the calibration images whose set does not hold exactly one class; null
+            where it was refused, and in models of before 0.2.
     """
 
     alpha: Annotated[float, Field(strict=True, gt=0, lt=1)]
@@ -275,6 +277,7 @@ class Abstention(Document):
     n_groups: DictOf[Count]
     source: Text
     reason: Text | None = None
+    undecided: Probability | None = None
 
 
 class AbstentionMetrics(Document):

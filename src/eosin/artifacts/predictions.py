@@ -26,7 +26,7 @@ from eosin.artifacts.versioned import (
     VersionedDocument,
 )
 from eosin.core.files import open_file
-from eosin.core.types import COPY, BoolArray, FloatArray, Samples
+from eosin.core.types import COPY, BoolArray, FloatArray, IntArray, Samples
 from eosin.metrics.catalogue import HISTORY, HISTORY_TRAIN
 
 #: Columns before the probabilities; ``repeat`` and ``fold`` only in runs with folds, ``copy`` only
@@ -126,12 +126,19 @@ def read_header(path: Path) -> list[str]:
         return []
 
 
-def predictions_table(samples: Samples, probabilities: FloatArray, *, abstained: Any = None) -> Any:
+def predictions_table(
+    samples: Samples,
+    probabilities: FloatArray,
+    *,
+    decided: IntArray | None = None,
+    abstained: Any = None,
+) -> Any:
     """Return the table of the predictions of ``samples``.
 
     Args:
         samples: The evaluated rows; their ``split``, ``repeat`` and ``fold`` columns are kept.
         probabilities: Calibrated, shape (N, K), rows summing to 1.
+        decided: Class index of the decision at the tuned threshold, (N,); the arg-max by default.
         abstained: Booleans (N,), all False by default.
 
     Returns:
@@ -147,7 +154,10 @@ def predictions_table(samples: Samples, probabilities: FloatArray, *, abstained:
     for index, name in enumerate(samples.class_names):
         table[PREFIX + name] = np.asarray(probabilities)[:, index]
     names = np.array(samples.class_names, dtype=object)
-    table["predicted"] = names[np.argmax(probabilities, axis=1)]
+    predicted = np.argmax(probabilities, axis=1)
+    table["predicted"] = names[predicted]
+    table["decision"] = names[predicted if decided is None else decided]
+    table["correct"] = table["predicted"] == table["label"]
     table["abstained"] = False if abstained is None else np.asarray(abstained, dtype=bool)
     return table
 
@@ -164,6 +174,10 @@ class Predicted(Protocol):
         """Calibrated, shape (N, K)."""
 
     @property
+    def decided(self) -> IntArray:
+        """Class index of each row's decision at the tuned threshold, shape (N,)."""
+
+    @property
     def abstained(self) -> BoolArray:
         """Mask of the rows that the model abstains on, shape (N,)."""
 
@@ -178,7 +192,10 @@ def write_predictions(run: RunFolder, parts: Sequence[Predicted], logits: Sequen
     """
     tables = [
         predictions_table(
-            relocated(part.samples, run.root), part.probabilities, abstained=part.abstained
+            relocated(part.samples, run.root),
+            part.probabilities,
+            decided=part.decided,
+            abstained=part.abstained,
         )
         for part in parts
     ]
@@ -191,8 +208,8 @@ def read_predictions(path: Path) -> Any:
     """Read ``predictions.csv``; ids stay text.
 
     Returns:
-        A pandas table: ``prob_<class>`` are numbers from 0 to 1, ``abstained`` is boolean, all else
-        is text.
+        A pandas table: ``prob_<class>`` are numbers from 0 to 1, ``abstained`` and ``correct`` are
+        boolean, all else is text. Runs of before 0.2 have neither ``correct`` nor ``decision``.
 
     Raises:
         ArtifactError: It is absent or damaged, lacks the contract's columns, or has an invalid
@@ -211,14 +228,40 @@ def read_predictions(path: Path) -> Any:
     if odd.any():
         row = row_number(frame, int(np.flatnonzero(odd)[0]))
         raise damaged(path, f"the probabilities of row {row} are not from 0 to 1 with the sum 1")
-    _check_cells(path, frame, "predicted", {name.removeprefix(PREFIX) for name in names})
+    classes = {name.removeprefix(PREFIX) for name in names}
+    _check_cells(path, frame, "predicted", classes)
+    if "decision" in frame:
+        _check_cells(path, frame, "decision", classes)
     _check_cells(path, frame, "path", None)
-    if "abstained" in frame:
-        # Spreadsheets write booleans in capitals.
-        frame["abstained"] = frame["abstained"].str.capitalize()
-        _check_cells(path, frame, "abstained", {"True", "False"})
-        frame["abstained"] = frame["abstained"] == "True"
+    for name in ("abstained", "correct"):
+        if name in frame:
+            # Spreadsheets write booleans in capitals.
+            frame[name] = frame[name].str.capitalize()
+            _check_cells(path, frame, name, {"True", "False"})
+            frame[name] = frame[name] == "True"
     return frame.reset_index(drop=True)
+
+
+def errors_table(predictions: Any) -> Any:
+    """Return the table of ``errors.csv``: rows with a wrong class or decision.
+
+    Args:
+        predictions: A table as :func:`read_predictions` returns it, with ``decision``.
+
+    Returns:
+        A pandas table, the most confident errors first: path, label, predicted (arg-max) and its
+        probability, decision (at the tuned threshold), abstained, patient; of folds also repeat and
+        fold.
+    """
+    of_class = predictions[[name for name in predictions if name.startswith(PREFIX)]]
+    table = predictions.assign(probability=of_class.max(axis=1))
+    is_wrong = table["predicted"] != table["label"]
+    # A decision against the most probable class is an error of less confidence.
+    table["confidence"] = table["probability"].where(is_wrong, 1 - table["probability"])
+    table = table[is_wrong | (table["decision"] != table["label"])]
+    table = table.sort_values("confidence", ascending=False, kind="stable")
+    names = ("path", "label", "predicted", "probability", "decision", "abstained", "patient")
+    return table[[name for name in (*names, "repeat", "fold") if name in table]]
 
 
 def _check_cells(path: Path, frame: Any, column: str, allowed: set[str] | None) -> None:

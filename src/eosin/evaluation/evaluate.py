@@ -45,7 +45,7 @@ from eosin.metrics.thresholds import CURVE_THRESHOLDS, net_benefit, summarise_pr
 from eosin.recipe.schema import EvaluateSection
 
 #: Source of the thresholds of out-of-fold predictions.
-_THRESHOLDS = "each fold's own, tuned on its inner validation subset"
+_THRESHOLDS = "each fold's own, chosen on its inner validation subset"
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def pool_folds(parts: Sequence[Evaluated], section: EvaluateSection) -> Evaluate
     """Concatenate out-of-fold predictions, each fold decided at its own threshold.
 
     The abstention of a fold is calibrated on the other folds' held-out predictions: a fold's own
-    inner validation part rarely has enough groups.
+    inner validation subset rarely has enough groups.
     """
     frame = pd.concat([part.samples.frame for part in parts], ignore_index=True)
     raw = [part.uncalibrated for part in parts if part.uncalibrated is not None]

@@ -120,7 +120,16 @@ def calibrate_abstention(
         return None
     names, alpha = samples.class_names, section.alpha
     rule = calibrate(probabilities, samples.targets, samples.groups, names, alpha)
-    return Abstention(alpha=alpha, source=source, **asdict(rule))
+    undecided = None
+    if rule.quantiles is not None:
+        sets = prediction_sets(probabilities, [rule.quantiles[name] for name in names])
+        undecided = _undecided(sets)
+    return Abstention(alpha=alpha, source=source, undecided=undecided, **asdict(rule))
+
+
+def _undecided(sets: BoolArray) -> float:
+    """Return the share of sets (N, K) that do not hold exactly one class."""
+    return float((sets.sum(axis=1) != 1).mean())
 
 
 def cross_calibrate(
@@ -155,14 +164,16 @@ def cross_calibrate(
             quantiles = [rule.quantiles[name] for name in samples.class_names]
             sets.append(prediction_sets(probabilities, quantiles))
     scarcest = min(rules, key=lambda rule: min(rule.n_groups.values()))
+    all_sets = np.concatenate(sets) if len(sets) == len(folds) else None
     common = Abstention(
         alpha=section.alpha,
         quantiles=None,
         n_groups={name: min(rule.n_groups[name] for rule in rules) for name in rules[0].n_groups},
         source=_CROSSED,
         reason=scarcest.reason,
+        undecided=None if all_sets is None else _undecided(all_sets),
     )
-    return common, np.concatenate(sets) if len(sets) == len(folds) else None
+    return common, all_sets
 
 
 def _is_in(pooled: Samples, samples: Samples) -> BoolArray:

@@ -44,8 +44,10 @@ _DOCUMENTS: dict[str, type[VersionedDocument]] = {
     "layers.json": LayerTable,
 }
 _PICTURES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
-#: Pages are made again from the copy; folders that hold what is of no use elsewhere stay.
-_PAGES, _STAYS = ("report.html", "card.html", "card.md"), {"checkpoints", "logs", "figures"}
+#: Made again from the copy, as are the folders of figures and tables.
+_PAGES = ("report.html", "card.html", "card.md", "errors.csv")
+#: Folders that are not copied.
+_STAYS = {"checkpoints", "logs", "figures", "tables"}
 #: The ONNX exporter records the paths of the network's source files: they are crossed out.
 _SOURCE = re.compile(rb'(?<=File ")[^"\x00\n]+(?=", line )')
 

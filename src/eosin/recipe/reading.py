@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Mapping
 from datetime import date, time
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -14,20 +15,20 @@ from eosin.core.errors import RecipeError, close_matches
 from eosin.core.files import open_file
 from eosin.core.text import is_text, shorten
 from eosin.recipe.data import shares_hint
-from eosin.recipe.overrides import MOST_LEVELS, load_toml, override, parse_overrides
+from eosin.recipe.overrides import MOST_LEVELS, Overrides, load_toml, override, parse_overrides
 from eosin.recipe.schema import EMBEDDING, TRAINING, Recipe
 
 #: Largest recipe in bytes; the largest of Eosin's has 3,000.
 _MOST_BYTES = 1 << 20
 
 
-def read_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
+def read_recipe(path: Path, overrides: Overrides = ()) -> Recipe:
     """Read a recipe from a TOML file.
 
     Args:
         path: The file. Relative ``data.manifest`` and ``data.root`` start from its folder; for a
             named pipe, from the working folder.
-        overrides: ``section.key=value`` each; see :func:`parse_overrides`.
+        overrides: Values by key, or ``section.key=value`` texts; see :func:`parse_overrides`.
 
     Raises:
         RecipeError: The file is absent, no TOML, or has an unknown key or a value out of range.
@@ -100,7 +101,7 @@ def _anchor_paths(section: dict[str, Any], keys: tuple[str, ...], folder: Path) 
 
 
 def recipe_from_dict(
-    data: Mapping[str, Any], *, source: str = "the recipe", overrides: Iterable[str] = ()
+    data: Mapping[str, Any], *, source: str = "the recipe", overrides: Overrides = ()
 ) -> Recipe:
     """Validate a nested dictionary against the schema, after applying overrides to it.
 
@@ -109,19 +110,20 @@ def recipe_from_dict(
             matches, and names the override if that is the cause.
     """
     check_values(data, source)
-    texts = [overrides] if isinstance(overrides, str) else list(overrides)
-    changed = override(data, texts)
+    given = parse_overrides(overrides)
+    changed = override(data, given)
     check_values(changed, "--set")
     try:
         return Recipe.model_validate(changed)
     except ValidationError as error:
-        cause = _find_overrides(error, data, texts)
-        hint = shares_hint(changed, error.errors()[0]["loc"], parse_overrides(cause))
-        raise _explain(error, f"--set {' '.join(cause)}" if cause else source, hint) from None
+        if not (cause := _find_overrides(error, data, given)):
+            raise _explain(error, source) from None
+        hint = shares_hint(changed, error.errors()[0]["loc"], given)
+        raise _explain(error, f"--set {' '.join(cause)}", hint) from None
 
 
 def _find_overrides(
-    error: ValidationError, data: Mapping[str, Any], overrides: Sequence[str]
+    error: ValidationError, data: Mapping[str, Any], overrides: Mapping[str, Any]
 ) -> list[str]:
     """Return the overrides that cause an error; empty if the recipe has it without them."""
     where = tuple(str(part) for part in error.errors()[0]["loc"])
@@ -130,12 +132,17 @@ def _find_overrides(
     except ValidationError as before:
         if tuple(map(str, before.errors()[0]["loc"])) == where:
             return []
-    found = []
-    for text in overrides:
-        key = tuple(text.partition("=")[0].strip().split("."))
-        n_shared = min(len(key), len(where))
-        if key[:n_shared] == where[:n_shared]:
-            found.append(shorten(text))
+    found: list[str] = []
+    todo: list[tuple[tuple[str, ...], Any]] = [((), overrides)]
+    while todo:
+        key, value = todo.pop()
+        if key[: len(where)] != where[: len(key)]:
+            continue
+        if isinstance(value, Mapping) and value:
+            todo += [((*key, name), value[name]) for name in reversed([*value])]
+        elif key:
+            text = value if isinstance(value, str) else json.dumps(value, default=str)
+            found.append(shorten(f"{'.'.join(key)}={text}"))
     return found
 
 

@@ -40,11 +40,22 @@ def description(run: FinishedRun) -> str:
         return ""
     return " ".join(
         (
-            f"{_network(recipe)} {_origin(recipe)} on {data_words(run)}.",
+            f"{_network(recipe)} {_origin(recipe)} on {data_words(run)}{_classes(run)}.",
             f"{capitalised(_division(run, recipe))}.",
             f"{capitalised(_preparation(recipe))}; seed {recipe.seed}.",
         )
     )
+
+
+def _classes(run: FinishedRun) -> str:
+    """Name the classes, or count them if there are many; empty if unknown."""
+    names, positive = run.class_names, run.evaluated.positive
+    if not names:
+        return ""
+    if len(names) > _MOST_CLASSES:
+        return f" in {len(names)} classes"
+    shown = (f"{name} (positive)" if name == positive else name for name in names)
+    return f", classes {listing(shown)}"
 
 
 def data_words(run: FinishedRun) -> str:
@@ -55,7 +66,8 @@ def data_words(run: FinishedRun) -> str:
     elif data is not None and data.manifest is not None:
         words = "the images of a manifest"
     else:
-        words = "images in class folders" if data and data.dataset == "folder" else "own images"
+        is_folder = data is not None and data.dataset == "folder"
+        words = "images sorted into class folders" if is_folder else "own images"
     taken = listing(map(times, data.magnifications)) if data else ""
     return f"{words}{f' at {taken}' if taken else ''}{_size(run)}"
 
@@ -82,7 +94,7 @@ def _origin(recipe: Recipe) -> str:
     start = {"none": "random weights", "imagenet": "ImageNet weights"}.get(
         transfer.source, "stored weights"
     )
-    stages = f" by way of {listing(stage.name for stage in transfer.stage)}"
+    stages = f", via {listing(stage.name for stage in transfer.stage)},"
     frozen = "" if transfer.freeze == "none" else f" (frozen: {transfer.freeze})"
     return f"trained from {start}{stages if transfer.stage else ''}{frozen}"
 
@@ -92,16 +104,16 @@ def _division(run: FinishedRun, recipe: Recipe) -> str:
     by_image = split.protocol == "image" or split.by == "image" or not has_units(run)
     unit = "image" if by_image else unit_name(run)
     if split.protocol == "column":
-        return "split as the manifest says"
+        return "split as in the manifest"
     if split.protocol == "folds":
         if split.by == "site":
             return f"leave-one-site-out cross-validation over {quantity(len(run.folds), 'site')}"
-        repeats = f", drawn {split.repeats} times" if split.repeats > 1 else ""
+        repeats = f", repeated {split.repeats} times" if split.repeats > 1 else ""
         rest = ""
         if split.test_share:
-            rest = f", of the images that a test part ({percent(split.test_share, 0)}) leaves"
+            rest = f", beside a held-out test subset ({percent(split.test_share, 0)})"
         return f"{split.k}-fold cross-validation by {unit}{repeats}{rest}"
-    # Whole patients seldom give exactly the shares asked for.
+    # Whole patients seldom give exactly the target proportions.
     parts = run.split_report.parts if run.split_report else {}
     shares = {part: parts[part].got if part in parts else getattr(split, part) for part in _PARTS}
     words = (f"{_PARTS[part]} ({percent(got, 0)})" for part, got in shares.items())
@@ -112,8 +124,8 @@ def _preparation(recipe: Recipe) -> str:
     stain, augment = recipe.stain, recipe.augment
     of = "no stain normalisation"
     if stain.is_on:
-        of = f"stain normalised by {stain.method} for each {stain.unit}"
-        of += " of the training images alone" if stain.apply_to == "training" else ""
+        of = f"stain normalised by {stain.method} per {stain.unit}"
+        of += " (training images only)" if stain.apply_to == "training" else ""
     policy = "no augmentation" if augment.policy == "none" else f"augmentation {augment.policy}"
     if augment.copies_before_split:
         policy = f"each image replaced by fixed copies ({augment.policy}) before the split"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import re
+from collections.abc import Iterable
 
 from markupsafe import Markup, escape
 
-from eosin.artifacts.metrics import Metric
+from eosin.artifacts.metrics import Abstention, Metric
 from eosin.core.text import percent
 from eosin.core.types import TOGETHER
 from eosin.metrics.catalogue import METRICS, PATIENT_METRICS
@@ -16,6 +18,28 @@ ABSENT = "—"
 
 #: Decimals of a metric, in the terminal and on a page; more only where fewer would mislead.
 _DIGITS, _MOST_DIGITS = 3, 4
+#: Coverage of intervals in simulation, in per cent, below which a metric is marked.
+_GOOD_COVERAGE = 90
+#: Share of undecided calibration images above which a rule of abstention needs an explanation.
+_MANY_UNDECIDED = 0.5
+#: Display names of the subsets.
+_SUBSETS = {"train": "Training", "val": "Validation", "test": "Test"}
+_COVERAGE = re.compile(r"[^;]*nominal 95 % intervals covered (\d+) % in simulation[^;]*")
+#: Reasons that differ in a count or a class alone, and the note that stands for all of them.
+_ALIKE = (
+    (
+        re.compile(r"\d+ groups? of .*: (an interval needs at least \d+)"),
+        r"no interval: a class has too few patients or groups (\1)",
+    ),
+    (
+        re.compile(r"undefined in .* of the resamples: no interval"),
+        "no interval: undefined in too many resamples",
+    ),
+    (
+        re.compile("the same in every resample: no interval from resampling"),
+        "no interval: the same in every resample",
+    ),
+)
 
 
 def metric_label(name: str, *, short: bool = False) -> str:
@@ -27,7 +51,7 @@ def metric_label(name: str, *, short: bool = False) -> str:
 
 
 def number(value: float) -> str:
-    """Format a share with three decimals, unless that would claim a perfect 0 or 1."""
+    """Format a proportion with three decimals, unless that would claim a perfect 0 or 1."""
     if _claims_perfection(value, _DIGITS):
         return "<0.001" if value < 0.5 else ">0.999"
     return f"{value:.{_DIGITS}f}"
@@ -47,7 +71,7 @@ def signed(value: float) -> str:
 def metric_text(metric: Metric | None) -> str:
     """Format a metric with its 95 % interval, e.g. ``"0.834 (0.701–0.942)"``.
 
-    A fourth decimal stands where three would give an interval without a width.
+    A fourth decimal is added where three would give an interval without a width.
     """
     if metric is None or metric.value is None:
         return ABSENT
@@ -62,13 +86,43 @@ def metric_text(metric: Metric | None) -> str:
     return f"{value} ({low}–{high})"
 
 
+def coverage(reason: str | None) -> int | None:
+    """Return the coverage in simulation that the reason of a metric gives, in per cent."""
+    found = _COVERAGE.match(reason or "")
+    return None if found is None else int(found[1])
+
+
+def plain_reason(reason: str | None) -> str:
+    """Return the reason of a metric with its coverage in plain words."""
+    covered, text = coverage(reason), reason or ""
+    if covered is None:
+        return text
+    words = f"in simulation, such 95 % intervals contained the true value {covered} % of the time"
+    return "; ".join(filter(None, (words, _COVERAGE.sub("", text).strip("; "))))
+
+
+def exception(reason: str | None) -> str:
+    """Return the note that a metric needs in a table; empty if its interval is as good as others'.
+
+    The page describes the usual coverage of intervals once.
+    """
+    covered, note = coverage(reason), reason or ""
+    if covered is not None:
+        note = _COVERAGE.sub("", note).strip("; ")
+        if covered < _GOOD_COVERAGE:
+            note = f"interval too narrow: {plain_reason(reason)}"
+    for pattern, shown in _ALIKE:
+        note = pattern.sub(shown, note)
+    return note
+
+
 def p_text(p: float | None) -> str:
     """Format a p-value."""
     return ABSENT if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def of_hundred(metric: Metric | None, scale: float = 100.0) -> str:
-    """Format a share as a number of 100, e.g. ``"46 (20–67)"``."""
+    """Format a proportion as a number per 100, e.g. ``"46 (20–67)"``."""
     if metric is None or metric.value is None:
         return ABSENT
     digits = 0 if 1 <= scale * metric.value <= 99 else 1
@@ -80,8 +134,20 @@ def of_hundred(metric: Metric | None, scale: float = 100.0) -> str:
 
 
 def share(value: float | None) -> str:
-    """Format a share in per cent, e.g. ``"70.4 %"`` (a no-break space before the sign)."""
+    """Format a proportion in per cent, e.g. ``"70.4 %"`` (a no-break space before the sign)."""
     return ABSENT if value is None else percent(value, 1).replace(" ", "\u00a0")
+
+
+def many_undecided(rule: Abstention | None) -> str:
+    """Explain a rule that leaves most calibration images undecided; empty for any other."""
+    if rule is None or rule.undecided is None or rule.undecided <= _MANY_UNDECIDED:
+        return ""
+    return (
+        f"At alpha {rule.alpha:g}, {share(rule.undecided)} of the calibration images are undecided:"
+        f" the model separates the classes too poorly to reach {share(1 - rule.alpha)} coverage of"
+        " each class with one class per image. To abstain less, raise evaluate.alpha; to always"
+        " decide, set evaluate.abstain = false."
+    )
 
 
 def amount(value: float, digits: int) -> str:
@@ -91,7 +157,7 @@ def amount(value: float, digits: int) -> str:
 
 def source_words(source: str) -> str:
     """Return the name of the data that something was fitted on, for running text."""
-    return "the validation part" if source == "val" else source
+    return "the validation subset" if source == "val" else source
 
 
 def shorten(text: str, width: int) -> str:
@@ -125,12 +191,16 @@ def sentence(text: str | None) -> str:
     return f"{capitalised(text.rstrip('.'))}." if text else ""
 
 
-def part_name(name: str) -> str:
-    """Return the display name of a subset: folds count from 1."""
+def subset_name(name: str, among: Iterable[str] = ()) -> str:
+    """Return the display name of a subset: ``Fold 1``, with its repeat if ``among`` has several."""
     repeat, dash, fold = name.partition("-")
-    if dash and repeat.isdecimal() and fold.isdecimal():
-        return f"Repeat {int(repeat) + 1}, fold {int(fold) + 1}"
-    return name.capitalize()
+    if not (dash and repeat.isdecimal() and fold.isdecimal()):
+        return _SUBSETS.get(name, name.capitalize())
+    repeats = {one.partition("-")[0] for one in among if "-" in one} or {"0"}
+    shown = f"fold {int(fold) + 1}"
+    if {repeat} == repeats:
+        return shown.capitalize()
+    return f"Repeat {int(repeat) + 1}, {shown}"
 
 
 def data_uri(data: bytes, kind: str) -> str:

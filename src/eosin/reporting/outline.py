@@ -10,20 +10,30 @@ from typing import ClassVar, Literal, TypeAlias, Union
 
 from eosin.artifacts.metrics import Metric, MetricBlock
 from eosin.core.text import count
-from eosin.metrics.catalogue import MAIN_METRICS, METRICS
-from eosin.reporting.formatting import ABSENT, metric_label, metric_text
+from eosin.metrics.catalogue import MAIN_METRICS, METRIC_NAMES
+from eosin.reporting.formatting import ABSENT, exception, metric_label, metric_text
 
+#: With more columns than this, a table is wider than a phone.
+_PHONE_COLUMNS = 3
 #: Name and value of a fact.
 Pair: TypeAlias = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Cell of a table: text, letter of its footnote and link target, empty without one."""
+    """Cell of a table.
+
+    Attributes:
+        text: Text as shown.
+        mark: Letter of its footnote; empty without one.
+        href: Link target; empty without one.
+        value: The metric or whole number that the text is made of.
+    """
 
     text: str
     mark: str = ""
     href: str = ""
+    value: Metric | int | None = None
 
 
 @dataclass(frozen=True)
@@ -31,7 +41,8 @@ class Table:
     """Table; the first column names the rows.
 
     ``texts`` holds the indices of columns of text, aligned left; all others are numbers. ``look``
-    is ``"many"`` for small print, ``"paths"`` for file names.
+    is ``"many"`` for small print, ``"paths"`` for file names. ``name`` is that of its CSV file;
+    without one the table gets no file.
     """
 
     caption: str
@@ -40,17 +51,26 @@ class Table:
     notes: tuple[tuple[str, str], ...] = ()
     texts: frozenset[int] = frozenset({0})
     look: str = ""
+    name: str = ""
     kind: ClassVar[str] = "table"
 
     @property
-    def has_gaps(self) -> bool:
-        """Return True if a cell is empty."""
-        return any(cell.text == ABSENT for row in self.rows for cell in row)
+    def is_wide(self) -> bool:
+        """Return True if a phone shows only some of the columns."""
+        return len(self.columns) > _PHONE_COLUMNS
+
+    def marked(self, marks: dict[str, str]) -> Table:
+        """Return the table with its footnotes moved to ``marks``, letters by text."""
+        own = {mark: _mark(text, marks) for mark, text in self.notes}
+        rows = tuple(
+            tuple(replace(cell, mark=own.get(cell.mark, "")) for cell in row) for row in self.rows
+        )
+        return replace(self, rows=rows, notes=())
 
 
 @dataclass(frozen=True)
 class RenderedFigure:
-    """Rendered figure: PNG, text alternative with its numbers, and caption.
+    """Rendered figure: PNG, text alternative with its numbers, caption, and SVG.
 
     Width and height are those on the page; the PNG has twice as many pixels per side.
     """
@@ -61,6 +81,7 @@ class RenderedFigure:
     caption: str
     width_px: int
     height_px: int
+    svg: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -77,7 +98,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Text:
-    """Paragraph, optionally after a bold ``head`` and a coloured ``tag``.
+    """Paragraph, optionally after a bold ``head`` and a coloured ``tag``, before a ``link``.
 
     ``look`` is ``"small"``, ``"caution"``, ``"lead"``, ``"about"`` or ``"names"``.
     """
@@ -86,6 +107,7 @@ class Text:
     look: str = ""
     head: str = ""
     tag: str = ""
+    link: Cell | None = None
     kind: ClassVar[str] = "text"
 
 
@@ -132,6 +154,14 @@ class Pairs:
 
 
 @dataclass(frozen=True)
+class Notes:
+    """Footnotes of all tables of a page: letter and text, the targets of their marks."""
+
+    items: Sequence[Pair]
+    kind: ClassVar[str] = "notes"
+
+
+@dataclass(frozen=True)
 class Code:
     """Text in a fixed-width font, line by line."""
 
@@ -140,7 +170,9 @@ class Code:
 
 
 #: What a section holds; a string is a paragraph, a section a sub-section.
-Block: TypeAlias = Union[str, Text, Facts, Points, Table, Figures, Tiles, Pairs, Code, "Section"]
+Block: TypeAlias = Union[
+    str, Text, Facts, Points, Table, Figures, Tiles, Pairs, Notes, Code, "Section"
+]
 Fold: TypeAlias = Literal["", "closed", "open"]
 
 
@@ -171,17 +203,43 @@ class Section:
     def __bool__(self) -> bool:
         return bool(self.content)
 
+    def folded(self) -> Section:
+        """Return the section, folded away at first."""
+        return self._with(self.content, fold="closed")
+
+    def _with(self, content: Iterable[Block], fold: Fold | None = None) -> Section:
+        fold = self.fold if fold is None else fold
+        return Section(self.title, *content, nav=self.nav, fold=fold, look=self.look)
+
+    def marked(self, marks: dict[str, str]) -> Section:
+        """Return the section with the footnotes of its tables moved to ``marks``, by text."""
+        return self._with(
+            block.marked(marks) if isinstance(block, Section | Table) else block
+            for block in self.content
+        )
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the content, that of sub-sections included."""
+        for block in self.content:
+            yield block
+            if isinstance(block, Section):
+                yield from block.blocks()
+
     def figures(self) -> Iterator[RenderedFigure]:
         """Yield the figures, those of sub-sections included."""
-        for block in self.content:
-            if isinstance(block, Section):
-                yield from block.figures()
-            elif isinstance(block, Figures):
+        for block in self.blocks():
+            if isinstance(block, Figures):
                 yield from block.items
+
+    def tables(self) -> Iterator[Table]:
+        """Yield the tables, those of sub-sections included."""
+        for block in self.blocks():
+            if isinstance(block, Table):
+                yield block
 
 
 def _has_content(block: Block) -> bool:
-    if isinstance(block, Facts | Points | Figures | Tiles | Pairs):
+    if isinstance(block, Facts | Points | Figures | Tiles | Pairs | Notes):
         return bool(block.items)
     if isinstance(block, Text):
         return bool(block.text or block.head)
@@ -199,9 +257,10 @@ class Page:
         sections: Sections; empty ones are not shown.
         footer: Source of the page.
         verdict: Result in a sentence.
-        masthead: What stands below the verdict.
+        masthead: Content below the verdict.
         simulated: Whether the images are simulated.
         look: CSS classes of the main part.
+        has_files: Whether tables and figures are files beside the page, too.
     """
 
     kind: str
@@ -213,6 +272,7 @@ class Page:
     masthead: Section = Section("")  # noqa: RUF009 - never changed
     simulated: bool = False
     look: str = ""
+    has_files: bool = False
 
     def entries(self) -> list[tuple[str, Section]]:
         """Return the sections that are not empty, each with a link target of its own."""
@@ -223,6 +283,13 @@ class Page:
                 anchor += f"-{len(found)}"
             found[anchor] = section
         return list(found.items())
+
+
+def gather_notes(sections: Iterable[Section]) -> list[Section]:
+    """Return sections whose tables share one list of footnotes, the last section."""
+    marks: dict[str, str] = {}
+    shown = [section.marked(marks) for section in sections]
+    return [*shown, Section("", Notes([(mark, text) for text, mark in marks.items()]))]
 
 
 def select(facts: Iterable[Pair], *names: str) -> list[Pair]:
@@ -243,26 +310,31 @@ def make_table(
     *,
     texts: Iterable[int] = (0,),
     look: str = "",
+    name: str = "",
 ) -> Table | None:
     """Build a table; ``None`` without rows.
 
     Whole numbers get thousands separators, metrics their interval and a letter for each distinct
-    reason, what is ``None`` a dash.
+    exception, what is ``None`` a dash.
     """
     marks: dict[str, str] = {}
     cells = tuple(tuple(_cell(value, marks) for value in row) for row in rows)
     notes = tuple((mark, reason) for reason, mark in marks.items())
-    return Table(caption, tuple(columns), cells, notes, frozenset(texts), look) if cells else None
+    if not cells:
+        return None
+    return Table(caption, tuple(columns), cells, notes, frozenset(texts), look, name)
 
 
 def _cell(value: str | int | Metric | Cell | None, marks: dict[str, str]) -> Cell:
     if isinstance(value, Cell):
         # The text of a metric in another form: its mark is the reason.
-        return replace(value, mark=_mark(value.mark, marks)) if value.mark else value
+        note = exception(value.mark)
+        return replace(value, mark=_mark(note, marks) if note else "")
     if isinstance(value, Metric):
-        return Cell(metric_text(value), _mark(value.reason, marks) if value.reason else "")
+        note = exception(value.reason)
+        return Cell(metric_text(value), _mark(note, marks) if note else "", value=value)
     if isinstance(value, int):
-        return Cell(count(value))
+        return Cell(count(value), value=value)
     return Cell(ABSENT if value is None else value)
 
 
@@ -272,13 +344,15 @@ def _mark(reason: str, marks: dict[str, str]) -> str:
     return marks.setdefault(reason, next_mark)
 
 
-def headline_table(caption: str, blocks: Mapping[str, MetricBlock]) -> Table | None:
+def headline_table(
+    caption: str, blocks: Mapping[str, MetricBlock], *, name: str = ""
+) -> Table | None:
     """Build the table of all metrics but averages over classes, one column per block."""
     known = dict.fromkeys(name for block in blocks.values() for name in block)
-    foreign = [name for name in known if name not in METRICS]
+    foreign = [name for name in known if name not in METRIC_NAMES]
     names = [*(name for name in MAIN_METRICS if name in known), *foreign]
     rows = [(metric_label(n), *(block.get(n) for block in blocks.values())) for n in names]
-    return make_table(caption, ("Metric", *blocks), rows)
+    return make_table(caption, ("Metric", *blocks), rows, name=name)
 
 
 def block_table(
@@ -287,6 +361,8 @@ def block_table(
     blocks: Mapping[str, MetricBlock],
     wanted: Sequence[str],
     sizes: Mapping[str, int] | None = None,
+    *,
+    name: str = "",
 ) -> Table | None:
     """Build a table with one row per block, e.g. per magnification; ``None`` without blocks.
 
@@ -299,4 +375,4 @@ def block_table(
         for key, block in blocks.items()
     ]
     heads = [*(["Images"] if sizes else []), *(metric_label(name, short=True) for name in names)]
-    return make_table(caption, (first, *heads), rows, look="many")
+    return make_table(caption, (first, *heads), rows, look="many", name=name)

@@ -9,6 +9,7 @@ from typing import Any
 from eosin.artifacts.comparison import Comparison
 from eosin.artifacts.integrity import replace_texts
 from eosin.artifacts.layout import AS_PUBLISHED, STRICT, ComparisonFolder, ModelFolder, RunFolder
+from eosin.artifacts.manifest import write_table
 from eosin.artifacts.metrics import SplitMetrics
 from eosin.artifacts.versioned import read_document
 from eosin.core.errors import ArtifactError
@@ -18,8 +19,15 @@ from eosin.reporting.card.cautions import cautions, failures, licences, use
 from eosin.reporting.card.items import reporting_items
 from eosin.reporting.description import description, title
 from eosin.reporting.formatting import amount, metric_text
-from eosin.reporting.outline import Facts, Page, Section, Text
-from eosin.reporting.rendering import to_html, to_markdown, to_terminal, write_figures, write_page
+from eosin.reporting.outline import Facts, Page, Section, Text, gather_notes
+from eosin.reporting.rendering import (
+    to_html,
+    to_markdown,
+    to_terminal,
+    write_figures,
+    write_page,
+    write_tables,
+)
 from eosin.reporting.sections import (
     abstention,
     audit,
@@ -31,8 +39,10 @@ from eosin.reporting.sections import (
     decisions,
     differences,
     drift,
+    errors,
     learning,
     model,
+    overview,
     protocols,
     provenance,
     ranges,
@@ -46,7 +56,7 @@ from eosin.runs.finished import FinishedRun, read_run
 
 
 def write_report(run: Path) -> Path:
-    """Write a run's figures, page ``report.html`` and model card, from the run folder alone.
+    """Write a run's page, its figures, tables and errors, and the card, from the run folder alone.
 
     Of the run folder only ``metrics.json`` is required.
 
@@ -55,16 +65,34 @@ def write_report(run: Path) -> Path:
         OutputError: The page cannot be written.
     """
     finished = read_run(Path(run))
-    page = run_page(finished)
-    write_figures(finished.folder.figures, page.sections)
+    page, folder = run_page(finished), finished.folder
+    write_figures(folder.figures, page.sections)
+    write_tables(folder.tables, page.sections)
+    table = errors.list_errors(finished)
+    if table is not None:
+        write_table(folder.errors, table)
     _save_card(finished)
-    return write_page(finished.folder.report, page)
+    return write_page(folder.report, page)
 
 
 def run_page(run: FinishedRun) -> Page:
-    """Return the page of one run."""
+    """Return the page of one run: the result, and all else folded away."""
     threshold = decisions.section(run)
     version = f" {run.environment.eosin}" if run.environment else ""
+    details = (
+        results.section(run),
+        threshold,
+        calibration.section(run, with_scores=not threshold),
+        abstention.section(run),
+        subgroups.section(run),
+        errors.section(run),
+        drift.section(run),
+        data.section(run),
+        split.section(run),
+        audit.section(run),
+        training.section(run),
+        provenance.section(run),
+    )
     return Page(
         kind="Eosin report",
         name=title(run),
@@ -72,22 +100,9 @@ def run_page(run: FinishedRun) -> Page:
         verdict=verdict(run),
         masthead=Section("", audit.not_checked(run.audit), Text(description(run), look="about")),
         simulated=run.simulated,
-        sections=(
-            results.section(run),
-            drift.section(run),
-            data.section(run),
-            split.section(run),
-            audit.section(run),
-            training.section(run),
-            curves.section(run),
-            calibration.section(run, with_scores=not threshold),
-            threshold,
-            abstention.section(run),
-            subgroups.section(run),
-            subgroups.single_images(run),
-            provenance.section(run),
-        ),
-        footer=f"Made by Eosin{version} from the run folder alone.",
+        sections=gather_notes([overview.section(run), *(one.folded() for one in details)]),
+        footer=f"Created by Eosin{version} from the run folder.",
+        has_files=True,
     )
 
 
@@ -126,22 +141,24 @@ def card_page(run: FinishedRun) -> Page:
         tab=f"{title(run)} · Eosin model card",
         simulated=run.simulated,
         look="wordy",
-        sections=(
-            # Cautions stand before any number.
-            Section("", *warnings, description(run), Text(verdict(run), look="lead")),
-            model.brief(run),
-            use(run),
-            data.brief(run),
-            licences(run),
-            training.brief(run),
-            results.brief(run),
-            decisions.brief(run),
-            calibration.brief(run),
-            abstention.brief(run),
-            failures(run),
-            reporting_items(run),
+        sections=gather_notes(
+            (
+                # Cautions come before any number.
+                Section("", *warnings, Text(verdict(run), look="lead"), description(run)),
+                model.brief(run),
+                use(run),
+                data.brief(run),
+                licences(run),
+                training.brief(run),
+                results.brief(run),
+                decisions.brief(run),
+                calibration.brief(run),
+                abstention.brief(run),
+                failures(run),
+                reporting_items(run),
+            )
         ),
-        footer="Made by Eosin from the run folder alone; the same stands in card.md.",
+        footer="Created by Eosin from the run folder; card.md has the same text.",
     )
 
 
@@ -194,6 +211,7 @@ def write_protocols_page(folder: Path) -> Path:
             write_report(protocol.run.root)
     page = protocols.protocols_page(Path(folder).resolve().name, *both)
     write_figures(root.figures, page.sections)
+    write_tables(root.tables, page.sections)
     return write_page(root.report, page)
 
 
@@ -233,7 +251,7 @@ def split_section(name: str, split: SplitMetrics) -> Section:
         *results.headline_facts(split),
         *decisions.terminal_facts(split),
         *calibration.terminal_facts(split),
-        *abstention.terminal_facts(split),
+        *abstention.terminal_facts(split, name),
         *results.support_facts(split),
     )
     return Section(f"{name}: {images}, {patients}, {groups}", Facts(facts))

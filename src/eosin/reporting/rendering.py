@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Callable, Iterable, Iterator
 from importlib import resources
@@ -10,15 +12,17 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from eosin.artifacts.metrics import Metric
 from eosin.artifacts.model import RESEARCH_USE_ONLY
 from eosin.core.files import write_bytes, write_text
-from eosin.reporting.formatting import breakable, data_uri
+from eosin.reporting.formatting import ABSENT, breakable, data_uri
 from eosin.reporting.outline import (
     Block,
     Cell,
     Code,
     Facts,
     Figures,
+    Notes,
     Page,
     Points,
     RenderedFigure,
@@ -29,8 +33,8 @@ from eosin.reporting.outline import (
 
 #: Caution above every number that was measured on simulated images.
 SIMULATED = (
-    "Simulated data. These images were computed, not taken from patients: the numbers show that"
-    " the software works and say nothing about any disease."
+    "Simulated data. These images were computed, not taken from patients: the figures show that the"
+    " software works and have no clinical meaning."
 )
 #: Where Markdown finds a figure's file.
 Link = Callable[[RenderedFigure], str]
@@ -47,6 +51,8 @@ def to_html(page: Page) -> str:
     )
     environment.filters["breakable"] = breakable
     environment.filters["figure_uri"] = lambda figure: data_uri(figure.png, "png")
+    has_notes = any(isinstance(b, Notes) for section in page.sections for b in section.blocks())
+    environment.globals |= {"has_files": page.has_files, "has_notes": has_notes}
     css = resources.files("eosin.reporting").joinpath("templates/style.css")
     banners = {"": RESEARCH_USE_ONLY, **({"simulated": SIMULATED} if page.simulated else {})}
     return environment.get_template("page.html.j2").render(
@@ -69,10 +75,45 @@ def write_page(path: Path, page: Page) -> Path:
 
 
 def write_figures(folder: Path, sections: Iterable[Section]) -> None:
-    """Write each figure of the sections as ``<name>.png``, atomically."""
+    """Write each figure of the sections as ``<name>.png`` and ``<name>.svg``, atomically."""
     for section in sections:
         for figure in section.figures():
-            write_bytes(folder / f"{figure.name}.png", figure.png)
+            write_bytes(folder / f"{figure.name}.png", figure.png, durable=False)
+            if figure.svg:
+                write_bytes(folder / f"{figure.name}.svg", figure.svg, durable=False)
+
+
+def write_tables(folder: Path, sections: Iterable[Section]) -> None:
+    """Write each named table of the sections as ``<name>.csv``, atomically."""
+    for section in sections:
+        for table in section.tables():
+            if table.name:
+                stream = io.StringIO()
+                csv.writer(stream, lineterminator="\n").writerows(_plain_rows(table))
+                path = folder / f"{table.name}.csv"
+                write_bytes(path, stream.getvalue().encode(), durable=False)
+
+
+def _plain_rows(table: Table) -> list[list[str]]:
+    """Return heading and rows for a file: a metric as value, low and high, a gap as nothing."""
+    places = range(len(table.columns))
+    ends = [any(isinstance(row[n].value, Metric) for row in table.rows) for n in places]
+    head = [
+        name
+        for column, has_ends in zip(table.columns, ends, strict=True)
+        for name in ((column, f"{column} low", f"{column} high") if has_ends else (column,))
+    ]
+    rows = ([text for n in places for text in _plain_cell(row[n], ends[n])] for row in table.rows)
+    return [head, *rows]
+
+
+def _plain_cell(cell: Cell, has_ends: bool) -> list[str]:
+    value = cell.value
+    if isinstance(value, Metric):
+        ends = (value.value, value.low, value.high)
+        return ["" if end is None else f"{end:.6g}" for end in ends]
+    text = str(value) if value is not None else "" if cell.text == ABSENT else cell.text
+    return [text, "", ""] if has_ends else [text]
 
 
 def to_markdown(page: Page) -> str:
@@ -105,11 +146,14 @@ def _block(block: Block) -> Iterator[str]:
         yield "\n".join(f"- **{_plain(key)}**: {_plain(value)}" for key, value in block.items)
     elif isinstance(block, Points):
         yield "\n".join(f"- {_cell(cell)}" for cell in block.items)
+    elif isinstance(block, Notes):
+        yield "\n".join(f"- \\[{mark}\\] {_plain(text)}" for mark, text in block.items)
     elif isinstance(block, Code):
         yield f"```\n{block.text}\n```"
     elif isinstance(block, Text):
         head = f"**{_plain(block.head)}**" if block.head else ""
-        yield " ".join(filter(None, (head, _plain(block.text))))
+        link = _cell(block.link) if block.link else ""
+        yield " ".join(filter(None, (head, _plain(block.text), link)))
     elif isinstance(block, str):
         yield _plain(block)
 

@@ -88,6 +88,9 @@ _STYLE: Any = {
     "figure.constrained_layout.h_pad": 0.08,
     "figure.facecolor": "white",
     "path.simplify": True,
+    # Text stays text, and the same figure has the same bytes.
+    "svg.fonttype": "none",
+    "svg.hashsalt": "eosin",
 }
 
 
@@ -120,13 +123,19 @@ def make_figure(width_in: float, height_in: float) -> Figure:
 
 
 def render_figure(figure: Figure, name: str, *, alt: str, caption: str) -> RenderedFigure:
-    """Render a figure."""
-    stream = io.BytesIO()
-    # Without matplotlib's version in it, the same run gives the same bytes.
-    figure.savefig(stream, format="png", metadata={"Software": None})
-    png = stream.getvalue()
+    """Render a figure as PNG and SVG."""
+    # Without matplotlib's version and the date in them, the same run gives the same bytes.
+    png = _save(figure, "png", {"Software": None})
+    svg = _save(figure, "svg", {"Creator": None, "Date": None})
     width, height = struct.unpack(">II", png[16:24])  # the PNG header's first two fields
-    return RenderedFigure(name, png, alt, caption, round(width / SCALE), round(height / SCALE))
+    width_px, height_px = round(width / SCALE), round(height / SCALE)
+    return RenderedFigure(name, png, alt, caption, width_px, height_px, svg)
+
+
+def _save(figure: Figure, kind: str, metadata: dict[str, None]) -> bytes:
+    stream = io.BytesIO()
+    figure.savefig(stream, format=kind, metadata=metadata)
+    return stream.getvalue()
 
 
 def look(index: int) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
@@ -12,7 +12,7 @@ from eosin.artifacts.integrity import damaged
 from eosin.artifacts.run import SampleThumbnail
 from eosin.core.files import read_file
 from eosin.core.text import listing
-from eosin.reporting.formatting import data_uri, number, times
+from eosin.reporting.formatting import data_uri, number, shorten, times
 from eosin.reporting.outline import Tile, Tiles
 from eosin.runs.finished import FinishedRun
 
@@ -22,6 +22,8 @@ _LARGEST_PX = 192
 MOST_PX = 2048
 #: Most thumbnails per role.
 _MOST = 36
+#: Characters of a file name below a thumbnail.
+_NAME_WIDTH = 40
 #: Names of the colours in which :func:`eosin.images.preprocess.to_thumbnail` overlays fluorescence
 #: channels.
 COLOUR_NAMES = ("blue", "red", "green", "yellow", "magenta", "cyan")
@@ -33,7 +35,7 @@ def colour_words(run: FinishedRun) -> str:
         return ""
     channels = run.model.preprocessing.channels
     if len(channels) == 1:
-        return f"One channel, {channels[0]}, in grey."
+        return f"One channel, {channels[0]}, shown in grey."
     shown = [f"{name} {colour}" for name, colour in zip(channels, COLOUR_NAMES, strict=False)]
     text = f"False colours: {listing(shown)}."
     left_out = channels[len(COLOUR_NAMES) :]
@@ -83,14 +85,21 @@ def make_tile(image: Image.Image, *, alt: str, title: str, lines: Iterable[str])
 
 def _words(thumbnail: SampleThumbnail) -> tuple[str, list[str]]:
     where = _present(
-        (thumbnail.patient, f"patient {thumbnail.patient}"),
+        (thumbnail.patient, _patient(thumbnail.patient)),
         (thumbnail.magnification, times(thumbnail.magnification)),
     )
     sure = "" if thumbnail.probability is None else number(thumbnail.probability)
     if thumbnail.role != "mistake":
         return thumbnail.label, [*_present((sure, f"probability {sure}")), *where]
-    called = f"called {thumbnail.predicted}" if thumbnail.predicted else "called wrongly"
-    return f"Is {thumbnail.label}", [f"{called} at {sure}" if sure else called, *where]
+    predicted = f"predicted {thumbnail.predicted or 'another class'}"
+    name = shorten(PurePosixPath(thumbnail.path).name, _NAME_WIDTH)
+    title = f"{predicted} ({sure})" if sure else predicted
+    return title, [f"true class {thumbnail.label}", name, *where]
+
+
+def _patient(name: str) -> str:
+    """Return ``patient 7``; a name such as ``patient_7`` gets no second prefix."""
+    return name if name.lower().startswith("patient") else f"patient {name}"
 
 
 def _alt(thumbnail: SampleThumbnail) -> str:
@@ -106,7 +115,7 @@ def _alt(thumbnail: SampleThumbnail) -> str:
         sure = f" with probability {number(thumbnail.probability)}" if thumbnail.probability else ""
         words.append(f"predicted {thumbnail.predicted}{sure}")
     words += _present(
-        (thumbnail.patient, f"patient {thumbnail.patient}"),
+        (thumbnail.patient, _patient(thumbnail.patient)),
         (thumbnail.magnification, f"magnification {times(thumbnail.magnification)}"),
     )
     return ", ".join(words)

@@ -22,14 +22,14 @@ from eosin.runs.finished import FinishedRun
 
 #: Caution for external images that a model folder alone was evaluated on.
 UNKNOWN_OVERLAP = (
-    "A model folder does not tell what it was trained on: whether the model saw these images, or "
-    "others of these patients, is unknown."
+    "A model folder does not record its training images: whether the model was trained on these "
+    "images, or on others of these patients, is unknown."
 )
 
 #: Names of the splits in running text.
 _SPLIT_NAMES = {
     "test": "test images",
-    OUT_OF_FOLD: "held-out images of all folds",
+    OUT_OF_FOLD: "out-of-fold predictions",
     "external": "external images",
 }
 
@@ -150,7 +150,7 @@ def units(run: FinishedRun) -> str:
 
 
 def unit_name(run: FinishedRun) -> str:
-    """Return the noun of a group: ``patient`` where each patient is one group."""
+    """Return the noun of a unit: ``patient`` where each patient is one group, else ``group``."""
     if not has_units(run):
         return "image"
     return "patient" if run.evaluated.n_patients == run.evaluated.n_groups else "group"
@@ -162,7 +162,7 @@ def verdict(run: FinishedRun) -> str:
     if lead is None:
         first = run.evaluated.image.get(LEADING[0])
         why = (first.reason if first else None) or "nothing could be measured"
-        return f"No headline number: {why} (evaluated on {units(run)})."
+        return f"No headline figure: {why} (evaluated on {units(run)})."
     name, metric = lead
     value = metric_text(metric) + (", without an interval," if metric.low is None else "")
     return f"{capitalised(leading_name(name, run))} {value} on {units(run)}{_seen(run)}."
@@ -176,13 +176,13 @@ def _seen(run: FinishedRun) -> str:
     if found is None:
         return f" (split “{run.split}”)"
     if found.n_groups:
-        seen = f"{count(found.n_groups)} of which {unit_name(run)}"
-        many = "" if found.n_groups == 1 else "s"
-        return f"{outside}, {seen}{many} the model also saw in training"
-    other = " — but the leak audit found shared material" if run.audit and run.audit.leaks else ""
+        was = "was" if found.n_groups == 1 else "were"
+        seen = f"{count(found.n_groups)} of these {unit_name(run)}s {was} also in training"
+        return f"{outside}; {seen}"
+    other = "; but the leak audit found train-test overlap" if run.audit and run.audit.leaks else ""
     if run.split == OUT_OF_FOLD:
-        return f", each evaluated by a model that never saw it{other}"
-    return f" the model never saw{other}"
+        return f", each predicted by a model not trained on it{other}"
+    return f" not used in training{other}"
 
 
 def has_units(run: FinishedRun) -> bool:
@@ -191,21 +191,21 @@ def has_units(run: FinishedRun) -> bool:
 
 
 def caution(run: FinishedRun) -> tuple[str, str] | None:
-    """Return heading and text of what limits the headline's interval; ``None`` if nothing does."""
+    """Return heading and text of what invalidates the headline's interval; ``None`` if nothing."""
     lead = leading_metric(run.evaluated.image)
     if lead is None:
         return None
     metric = lead[1]
     if metric.low is None:
-        return "The headline number has no interval.", sentence(metric.reason or "unknown why")
-    # Images are resampled singly: their correlation within a patient is not seen.
-    alone = (
-        "No patient, slide or other group is known, so each image stands for itself. Where images"
-        " share one, this interval is too narrow, and the split may have torn them apart."
+        return "The headline figure has no interval.", sentence(metric.reason or "unknown why")
+    if has_units(run):
+        return None
+    # Images are resampled one by one: their correlation within a patient is not seen.
+    return (
+        "No patients or groups are known.",
+        "Every image counts as its own group. If several images come from one patient, they may be"
+        " on both sides of the split, and the intervals are too narrow.",
     )
-    reasons = [sentence(metric.reason)] if metric.reason else []
-    reasons += [] if has_units(run) else [alone]
-    return ("What the interval rests on.", " ".join(reasons)) if reasons else None
 
 
 def threshold_text(run: FinishedRun) -> str:
@@ -216,6 +216,6 @@ def threshold_text(run: FinishedRun) -> str:
     where = "" if threshold.value is None else f"{number(threshold.value)}, chosen on "
     text = f"{where}{source_words(threshold.source)}"
     if threshold.target_recall is not None:
-        of = "the lower end of the recall's interval" if threshold.bound == "lower" else "a recall"
+        of = "recall with the lower end of its interval" if threshold.bound == "lower" else "recall"
         text += f" for {of} of at least {threshold.target_recall:.2f}"
     return text

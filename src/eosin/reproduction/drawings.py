@@ -229,8 +229,10 @@ def _range_test(drawing_: Drawing) -> Drawn:
 
 
 def _label_distribution(drawing_: Drawing) -> Drawn:
-    titled = list(drawing_.titled())
-    yield data.section(titled[0][1])
+    _, run = next(iter(drawing_.titled()))
+    if (figure := data.distribution_figure(run)) is not None:
+        yield figure
+    yield data.section(run)
 
 
 #: Drawing of each name that a paper's file may ask for.

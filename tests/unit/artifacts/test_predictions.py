@@ -44,9 +44,12 @@ def test_the_columns_are_the_contract_s(samples):
         "prob_benign",
         "prob_malignant",
         "predicted",
+        "decision",
+        "correct",
         "abstained",
     ]
-    assert list(table["predicted"]) == ["benign", "malignant"]
+    assert list(table["predicted"]) == list(table["decision"]) == ["benign", "malignant"]
+    assert list(table["correct"]) == [True, True]
     assert list(table["magnification"]) == ["", ""]
     assert list(table["abstained"]) == [False, False]
 
@@ -58,13 +61,20 @@ def test_folds_pass_through(samples):
     assert list(table["abstained"]) == [False, True]
 
 
+def test_a_decision_at_a_threshold_is_told_beside_the_class(samples):
+    table = predictions_table(samples, PROBABILITIES, decided=np.array([1, 1]))
+    assert list(table["predicted"]) == ["benign", "malignant"]
+    assert list(table["decision"]) == ["malignant", "malignant"]
+    assert list(table["correct"]) == [True, True]
+
+
 def test_round_trip_keeps_text_and_numbers(samples, tmp_path):
     table = predictions_table(samples, PROBABILITIES)
     write_table(tmp_path / "predictions.csv", table)
     back = read_predictions(tmp_path / "predictions.csv")
     assert list(back["patient"]) == ["007", ""]
     np.testing.assert_array_equal(back[["prob_benign", "prob_malignant"]], PROBABILITIES)
-    assert back["abstained"].dtype == bool
+    assert back["abstained"].dtype == back["correct"].dtype == bool
 
 
 def test_a_foreign_table_is_refused(tmp_path):

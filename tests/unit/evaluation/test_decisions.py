@@ -116,6 +116,9 @@ def test_abstention_is_judged_on_every_image_and_decisions_on_the_rest():
     found = evaluate_predictions(result, SECTION, 0).abstention
     inside = sets[np.arange(len(sets)), samples.targets]
     held, decided = sets.sum(axis=1), result.decided
+    _, probabilities_of_rule = table(n_groups=20, seed=1)
+    own = prediction_sets(probabilities_of_rule, list(rule.quantiles.values()))
+    assert rule.undecided == (own.sum(axis=1) != 1).mean() > 0
     assert 0 < (held != 1).sum() < len(samples)
     assert found.rule == rule
     assert found.coverage.value == inside.mean()
@@ -157,6 +160,7 @@ def test_a_refused_rule_has_no_numbers_but_its_reason():
     assert tells(rule.reason, 2, "benign", "alpha 0.2", 4)
     assert found.coverage.value is None
     assert found.abstention_rate.reason == found.coverage_by_class["benign"].reason == rule.reason
+    assert rule.undecided is None
     assert not result.abstained.any()
     wanted = SECTION.model_copy(update={"abstain": False})
     assert calibrate_abstention(samples, probabilities, wanted, "val") is None

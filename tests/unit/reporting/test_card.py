@@ -94,6 +94,12 @@ def hollow(run):
     )
 
 
+def section_of(run, title):
+    """Return a section of the card."""
+    (found,) = (section for section in card_page(run).sections if section.title == title)
+    return found
+
+
 def skip_a_file(run):
     """Add a file that could not be read."""
     skipped = {"path": ["b/broken.png"], "reason": ["truncated after 812 bytes"]}
@@ -179,7 +185,7 @@ def test_every_item_of_the_guidelines_has_a_row():
 
 
 def test_answers_are_counted(whole):
-    words, _, table = card_page(read_run(whole)).sections[-1].content
+    words, _, table = section_of(read_run(whole), "Reporting items").content
     n, answered, partly, rest = map(int, re.findall(r"\b\d{1,2}\b", words)[:4])
     assert (n, answered + partly + rest) == (len(ITEMS), len(ITEMS))
     assert rest == sum(not item.answer for item in ITEMS)
@@ -188,10 +194,9 @@ def test_answers_are_counted(whole):
 
 def test_known_failures_are_those_of_the_run(whole):
     run = read_run(whole)
-    (points,) = card_page(run).sections[-2].content
+    (points,) = section_of(run, "Known failures").content
     result = " ".join(point.text for point in points.items)
     assert "1 image could not be read" in result
-    assert run.evaluated.image["auc"].reason in result
     for part in ("class", "subtype", "magnification", "site"):
         assert f"worst {part} " in result
 
@@ -219,7 +224,7 @@ def test_known_failures_are_of_the_decisions_that_the_model_makes(whole):
     n_patients = benign["patient"].nunique()
     (result,) = (words for words in failure_points(run) if words.startswith("At the tuned"))
     for fact in (
-        "84 of 100 benign",
+        "84 false positives per 100 benign",
         metric_text(specificity),
         f"{n_patients} of {run.predictions['patient'].nunique()} patients",
         f"{100 * evaluated.abstention.abstention_rate.value:.1f}",
@@ -241,11 +246,11 @@ def test_a_model_abstains_by_its_own_rule_not_by_that_of_its_folds(run_of, refus
         metrics={"oof": evaluated},
         model=result.model.model_copy(update={"abstention": rule}),
     )
-    (words,) = abstention.brief(run).content
+    words, *_ = abstention.brief(run).content
     assert "too few in fold 1" in words
     assert (refused or "all folds") in words
     assert ("never" in answers(run)["refusals"]) == bool(refused)
-    never = [text for text in failure_points(run) if text.startswith("It never abstains")]
+    never = [text for text in failure_points(run) if "never abstains" in text]
     assert [refused in text for text in never] == ([True] if refused else [])
 
 
@@ -253,13 +258,13 @@ def test_a_model_abstains_by_its_own_rule_not_by_that_of_its_folds(run_of, refus
     ("licence", "asks"),
     [
         ("CC BY-NC-SA 3.0", "no commercial use"),
-        ("CC BY 4.0", "its authors are named"),
-        ("CC0 1.0", "nothing"),
-        ("Apache-2.0", "its notice is kept"),
-        ("none stated", "must be asked"),
-        (None, "must be asked"),
-        ("CC BY 4.0; unknown", "must be asked"),
-        ("by agreement", "its text must be read"),
+        ("CC BY 4.0", "attribution"),
+        ("CC0 1.0", "no conditions"),
+        ("Apache-2.0", "licence notice"),
+        ("none stated", "ask the rights holder"),
+        (None, "ask the rights holder"),
+        ("CC BY 4.0; unknown", "ask the rights holder"),
+        ("by agreement", "see the text"),
     ],
 )
 def test_a_licence_is_read_for_what_it_asks(licence, asks):

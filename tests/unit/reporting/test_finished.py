@@ -64,7 +64,7 @@ def test_grouped_split_shares_nothing(run_of):
     assert train_test_overlap(gathered).n_groups == 0
     assert f"AUC {gathered.evaluated.image['auc'].value:.3f}" in verdict(gathered)
     assert "48 images of 12 patients" in verdict(gathered)
-    assert "never saw" in verdict(gathered)
+    assert "not used in training" in verdict(gathered)
 
 
 @pytest.mark.parametrize("without", [(), ("manifest.csv",), ("manifest.csv", "split.json")])
@@ -76,7 +76,7 @@ def test_image_split_counts_the_shared_patients(copy_of, without):
     for name in without:
         (run / name).unlink()
     assert train_test_overlap(read_run(run)).n_groups == len(shared) > 20
-    assert f"{len(shared)} of which patients" in verdict(read_run(run))
+    assert f"{len(shared)} of these patients were also in training" in verdict(read_run(run))
 
 
 @pytest.mark.parametrize("without", ["none", "predictions.csv"])
@@ -87,7 +87,7 @@ def test_folds_share_nothing(copy_of, without):
     assert gathered.split == "oof"
     assert [fold.root.name for fold in gathered.folds] == ["0-0", "0-1", "0-2"]
     assert train_test_overlap(gathered).n_groups == 0
-    assert "never saw" in verdict(gathered)
+    assert "not trained on it" in verdict(gathered)
 
 
 def test_leak_of_another_kind_is_said(run):

@@ -90,6 +90,12 @@ def test_runs_of_other_batches_share_an_axis_of_epochs(draw):
     assert "one: training from 0.500 to 0.700" in shown.alt
 
 
+@pytest.mark.parametrize(("rates", "n_drawn"), [([1e-3, 1e-3], 0), ([1e-3, 5e-4], 1)])
+def test_a_learning_rate_is_drawn_where_it_varies(rates, n_drawn):
+    curve = LearningCurve(evaluations_per_epoch=1, kept=0, values={"lr": rates})
+    assert len(learning_figures({"": [curve]}, ("lr",))) == n_drawn
+
+
 def test_the_mean_of_folds_ends_with_the_first_that_stops(draw):
     figure, _ = draw({"": [curve([0.2, 0.4]), curve([0.4, 0.6, 0.9])]})
     *thin, mean = [line.get_ydata() for line in figure.axes[0].lines][:3]

@@ -21,13 +21,13 @@ from eosin.reporting.terminal import format_abstained
 
 def test_an_audit_that_cannot_know_of_patients_says_so():
     result = format_audit(AuditReport(n_images=3, n_groups=3, splits={}, findings=[]))
-    assert any("every image is its own group" in line for line in result)
-    assert "nothing found" not in result
+    assert any("its own group" in line for line in result)
+    assert not any("duplicates" in line for line in result)
     assert "patient of all 3 images is unknown" in result[-1]
     report = AuditReport(n_images=3, n_groups=2, splits={}, findings=[], n_unknown_patients=0)
-    assert format_audit(report) == ["3 images, 2 groups", "nothing found"]
+    assert format_audit(report) == ["3 images, 2 groups", "No duplicates or leaks found."]
     some = format_audit(report.model_copy(update={"n_unknown_patients": 1}))
-    assert "nothing found" not in some
+    assert not any("duplicates" in line for line in some)
     assert "1 of 3 images" in some[-1]
 
 
@@ -113,9 +113,16 @@ def test_decisions_calibration_and_abstention_take_a_line_or_two_each():
     false, chosen, calibrated, abstained, covered = told_after_the_metrics(of_all)[1:]
     assert tells(false, "30 (25–35", "100 benign")
     assert tells(chosen, missed.reason)
-    assert tells(calibrated, "ece 0.800 (0.750–0.850", "0.900", "temperature 1.50")
-    assert tells(abstained, "0.200 (0.150–0.250", "accuracy", "0.900 (0.850–0.950")
+    assert tells(calibrated, "0.800 (0.750–0.850", "0.900", "temperature 1.50")
+    per_cent = ("20.0\u00a0% (15.0\u00a0% to 25.0\u00a0%", "accuracy", "0.900 (0.850–0.950")
+    assert tells(abstained, *per_cent)
     assert tells(covered, "0.930 (0.880–0.980", "benign 0.910", "0.90")
+    many = rule.model_copy(update={"undecided": 0.6})
+    undecided = split(abstention=abstention.model_copy(update={"rule": many}))
+    why = format_split("test", undecided)[-1]
+    assert tells(why, "60.0", "calibration images", "evaluate.alpha", "evaluate.abstain")
+    # Not beside the calibration images' own metrics, too.
+    assert "evaluate.alpha" not in format_split("val", undecided)[-1]
     nothing = Metric(value=None, reason="3 groups of 'benign' where alpha 0.1 needs 9")
     refused = abstention.model_copy(
         update={
@@ -132,5 +139,9 @@ def test_decisions_calibration_and_abstention_take_a_line_or_two_each():
 def test_predictions_tell_on_how_many_the_model_abstained():
     table = pd.DataFrame({"abstained": [True, False, True]})
     (line,) = format_abstained(table)
+    rule = Abstention(alpha=0.1, quantiles={}, n_groups={}, source="val", undecided=0.5)
+    assert len(format_abstained(table, rule)) == 1
+    _, why = format_abstained(table, rule.model_copy(update={"undecided": 0.51}))
+    assert tells(why, "alpha 0.1", "51.0", "evaluate.alpha", "evaluate.abstain")
     assert tells(line, "2 of 3 images")
     assert format_abstained(table[1:2]) == []

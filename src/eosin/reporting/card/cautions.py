@@ -1,4 +1,4 @@
-"""Intended use, cautions, licences and known failures: what the model card alone has."""
+"""Intended use, cautions, licences and known failures, which only the model card has."""
 
 from __future__ import annotations
 
@@ -28,44 +28,44 @@ from eosin.runs.finished import FinishedRun
 #: Licence terms by a word in the licence's name.
 _ASKED = (
     (r"\bNC\b|non-?commercial", "no commercial use"),
-    (r"\bND\b|no-?deriv", "no changed copies"),
-    (r"\bSA\b|share-?alike|GPL", "what is derived is passed on under the same terms"),
-    (r"\bCC[ -]BY\b|attribution", "its authors are named"),
-    (r"\bCC-?0\b|public domain", "nothing"),
-    (r"apache|\bMIT\b|\bBSD\b", "its notice is kept"),
+    (r"\bND\b|no-?deriv", "no derivatives"),
+    (r"\bSA\b|share-?alike|GPL", "derivatives under the same licence"),
+    (r"\bCC[ -]BY\b|attribution", "attribution"),
+    (r"\bCC-?0\b|public domain", "no conditions"),
+    (r"apache|\bMIT\b|\bBSD\b", "keep the licence notice"),
 )
 _UNSTATED = frozenset({"", "none stated", "unknown", "none"})
-_IMAGENET = "; ImageNet's images themselves are given for non-commercial research"
+_IMAGENET = "; the ImageNet images themselves are for non-commercial research only"
 #: Probability from which a prediction counts as confident.
 SURE = 0.9
 #: Prefix of failures counted by the most probable class, not at the model's threshold.
-_TOP = "By the most probable class: "
+_TOP = "By most probable class: "
 
 
 def use(run: FinishedRun) -> Section:
     """Return the section on intended use and what is out of scope."""
     model = run.model
     if model is None:
-        return Section("Use")
+        return Section("Intended use")
     given = model.preprocessing
     single = "images"
     if isinstance(given, Embedding):
-        single = "rows of features, which must be computed in the very way that its own were"
+        single = "feature vectors, computed exactly as in training"
     elif given.magnifications:
         single = "stacks"
     is_fluorescent = model.modality == "fluorescence"
     differing = "cells, dyes or microscope" if is_fluorescent else "tissue, stain or scanner"
     points = (
-        "Not for diagnosis, nor for any other decision on a patient.",
-        f"Not for images of another kind than it learned from ({data_words(run)}): other"
-        f" {differing} may change what it says without a sign of it. To measure it on yours: eosin"
-        " evaluate MODEL --data MANIFEST.csv",
-        f"Not for images of anything but {listing(model.class_names)}: whatever is shown to it is"
-        " given one of these.",
-        f"It evaluates single {single}, not slides or patients.",
+        f"Intended: {model.intended_use}",
+        "Not for diagnosis or any other decision about a patient.",
+        f"Not for images unlike the training data ({data_words(run)}): other {differing} can change"
+        " predictions silently. To evaluate it on your images: eosin evaluate MODEL --data"
+        " MANIFEST.csv",
+        f"Not for images of other classes: every image is assigned to one of"
+        f" {', '.join(model.class_names)}.",
+        f"Predictions are for single {single}, not for slides or patients.",
     )
-    intended = f"Intended use: {model.intended_use}"
-    return Section("Use", intended, Points([Cell(point) for point in points]))
+    return Section("Intended use", Points([Cell(point) for point in points]))
 
 
 def cautions(run: FinishedRun) -> list[str]:
@@ -79,14 +79,13 @@ def _not_strict(run: FinishedRun) -> str:
     found, n_evaluated = train_test_overlap(run), quantity(run.evaluated.n_groups, unit_name(run))
     shared = found.n_groups if found else 0
     if shared or _is_by_image(run):
-        both = f", and {count(shared)} of the {n_evaluated} that it was evaluated on were also"
+        both = f", and {count(shared)} of the {n_evaluated} evaluated were also in training"
         return (
-            "No strict figure is known for this model: its images were divided one by one"
-            f"{f'{both} trained on' if shared else ''}. Every figure here flatters it by an amount"
-            " that nobody knows."
+            "No strict figure is known for this model: the split is by image"
+            f"{both if shared else ''}. All figures here are over-optimistic by an unknown amount."
         )
-    unknown = "It is not known which images belong to one patient, slide or other group"
-    return "" if has_units(run) else f"{unknown}: whether the figures are strict cannot be told."
+    unknown = "Patients and groups of the images are unknown"
+    return "" if has_units(run) else f"{unknown}, so train-test overlap cannot be excluded."
 
 
 def _unchecked(run: FinishedRun) -> str:
@@ -103,8 +102,8 @@ def _is_by_image(run: FinishedRun) -> bool:
 
 def _leaks(run: FinishedRun) -> str:
     shown = listing(_leak_kinds(run))
-    found = f"The leak audit found shared material ({shown})"
-    return f"{found}, and the training went on all the same." if shown else ""
+    found = f"The leak audit found train-test overlap ({shown})"
+    return f"{found}; the model was trained nevertheless." if shown else ""
 
 
 def _leak_kinds(run: FinishedRun) -> list[str]:
@@ -124,12 +123,12 @@ def _not_itself(run: FinishedRun) -> str:
     """Explain that only an ensemble's members were evaluated; empty if it was evaluated itself."""
     if run.model is None or run.model.architecture != "ensemble" or run.split != OUT_OF_FOLD:
         return ""
-    text = "This model was not evaluated itself: "
+    text = "The final ensemble was not evaluated itself"
     if members_of(run):
-        averaged = "of each image the members' networks that never saw it were averaged"
-        return f"{text}{averaged}, and the model averages all of them."
-    single = "each figure is of single networks on images that they never saw"
-    return f"{text}it averages the networks of all folds, and {single}."
+        averaged = "networks not trained on the image, while the model averages all networks"
+        return f"{text}: for each image, figures use the mean of its members' {averaged}."
+    single = "single networks, each on images that it was not trained on"
+    return f"{text}: it averages the networks of all folds, while the figures are from {single}."
 
 
 def consequence(licence: str | None) -> str:
@@ -137,9 +136,9 @@ def consequence(licence: str | None) -> str:
     stated = licence or ""
     # An ensemble joins the licences of its members' data.
     if any(one.strip().lower() in _UNSTATED for one in stated.split(";")):
-        return "none is stated: whoever holds the rights must be asked"
+        return "licence unknown: ask the rights holder"
     asked = [text for word, text in _ASKED if re.search(word, stated, re.IGNORECASE)]
-    return listing(asked) or "its text must be read"
+    return listing(asked) or "see the text of the licence"
 
 
 def licences(run: FinishedRun) -> Section:
@@ -150,30 +149,30 @@ def licences(run: FinishedRun) -> Section:
     shown = [("Training data", model.data_licence, "")]
     for stage in model.transfer_chain:
         is_source = stage.data_fingerprint is None
-        name = f"Weights before: {stage.source}" if is_source else f"Data of stage {stage.stage}"
+        name = f"Initial weights: {stage.source}" if is_source else f"Data of stage {stage.stage}"
         remark = _IMAGENET if "imagenet" in stage.source.lower() else ""
         shown.append((name, stage.licence or "none stated", remark))
     rows = [(name, licence, consequence(licence) + remark) for name, licence, remark in shown]
     rows.append(("This model", model.licence, "all of the above"))
-    caption = "What each licence asks for, as far as its name tells."
-    table = make_table(caption, ("Of", "Licence", "Asks for"), rows, texts=(0, 1, 2))
+    caption = "Conditions of each licence, by its name."
+    table = make_table(caption, ("Subject", "Licence", "Conditions"), rows, texts=(0, 1, 2))
     return Section("Licences", *_warnings(shown), table)
 
 
 def _warnings(shown: list[tuple[str, str, str]]) -> list[str]:
     barred = [name for name, licence, _ in shown if re.search(_ASKED[0][0], licence, re.IGNORECASE)]
-    unknown = [name for name, licence, _ in shown if consequence(licence).startswith("none is")]
+    unknown = [name for name, licence, _ in shown if consequence(licence).startswith("licence")]
     barred_text, unknown_text = (
         f"{names[:1].lower()}{names[1:]}" for names in (listing(barred), listing(unknown))
     )
     words = []
     if barred:
         words.append(
-            f"Non-commercial: {barred_text} may not be used commercially, and the model that"
-            " learned from it should not be either."
+            f"Non-commercial: {barred_text} must not be used commercially; neither should a model"
+            " trained on it."
         )
     if unknown:
-        words.append(f"No licence is stated: {unknown_text}. Nothing may be taken for granted.")
+        words.append(f"Licence unknown: {unknown_text}. Ask the rights holder.")
     return words
 
 
@@ -203,7 +202,7 @@ def failure_points(run: FinishedRun) -> list[str]:
         _no_abstention(run),
         " ".join(caution(run) or ()),
         _found_leaks(run),
-        f"{quantity(n, 'image')} could not be read and took no part."
+        f"{quantity(n, 'image')} could not be read and {'was' if n == 1 else 'were'} excluded."
         if (n := len(run.skipped))
         else "",
         _unchanged_stain(run),
@@ -243,8 +242,8 @@ def _sure_and_wrong(run: FinishedRun) -> str:
     if not len(sure):
         return f"No prediction has a probability of {SURE:g} or more."
     return (
-        f"{_TOP}of {quantity(len(sure), 'image')} evaluated with a probability of at least"
-        f" {SURE:g}, {count(wrong)} ({share(wrong / len(sure))}) were evaluated wrongly."
+        f"{_TOP}of {quantity(len(sure), 'image')} predicted with a probability of at least"
+        f" {SURE:g}, {count(wrong)} ({share(wrong / len(sure))}) are misclassified."
     )
 
 
@@ -260,8 +259,8 @@ def _mostly_wrong(run: FinishedRun, decided: Any) -> str:
         return ""
     right = (frame["label"] == decided).groupby(frame["patient"]).mean()
     lost = int((right < 0.5).sum())
-    text = f"{count(lost)} of {quantity(len(right), 'patient')} had more than half of the images"
-    return f"{text} evaluated wrongly" if lost else ""
+    text = f"{count(lost)} of {quantity(len(right), 'patient')} have more than half of their images"
+    return f"{text} misclassified" if lost else ""
 
 
 def _at_threshold(run: FinishedRun) -> str:
@@ -273,16 +272,16 @@ def _at_threshold(run: FinishedRun) -> str:
         return ""
     negative = decisions.negative_class(run)
     shown = [
-        f"{100 * (1 - specificity.value):.0f} of 100 {negative} are called {positive}"
+        f"{100 * (1 - specificity.value):.0f} false positives per 100 {negative} images"
         f" (specificity {metric_text(specificity)})"
     ]
     if threshold.value is not None and run.predictions is not None:
         called = run.predictions[PREFIX + positive] >= threshold.value
         shown.append(_mostly_wrong(run, called.map({True: positive, False: negative})))
     rate = evaluated.abstention.abstention_rate.value if evaluated.abstention else None
-    shown.append(f"it abstains on {share(rate)}" if rate else "")
+    shown.append(f"abstention on {share(rate)} of images" if rate else "")
     at = "At the tuned threshold" if threshold.value is not None else "At the folds' thresholds"
-    return f"{at} {'; '.join(text for text in shown if text)}."
+    return f"{at}: {'; '.join(text for text in shown if text)}."
 
 
 def _target_missed(run: FinishedRun) -> str:
@@ -290,28 +289,29 @@ def _target_missed(run: FinishedRun) -> str:
     target = threshold.target_recall
     shown = []
     if threshold.reason:
-        shown.append(f"Threshold, not as the recipe wishes: {threshold.reason.rstrip('.')}.")
+        shown.append(f"The threshold differs from the recipe: {threshold.reason.rstrip('.')}.")
     reached = recall.value if recall is not None else None
     if target is not None and reached is not None and reached < target:
-        shown.append(f"The threshold aimed at a recall of {target:.2f}, got {metric_text(recall)}.")
+        shown.append(f"Recall at the threshold is {metric_text(recall)}, target {target:.2f}.")
     return " ".join(shown)
 
 
 def _no_abstention(run: FinishedRun) -> str:
     rule = abstention.rule_of(run)
-    return f"It never abstains: {rule.reason.rstrip('.')}." if rule and rule.reason else ""
+    return f"The model never abstains: {rule.reason.rstrip('.')}." if rule and rule.reason else ""
 
 
 def _found_leaks(run: FinishedRun) -> str:
     found, shown = train_test_overlap(run), _leak_kinds(run)
     if found and found.n_groups:
-        shown = [f"{quantity(found.n_groups, 'group')} on both sides", *shown]
-    return f"Leaks that the figures above include: {', '.join(shown)}." if shown else ""
+        both = f"{quantity(found.n_groups, unit_name(run))} in training and evaluation"
+        shown = [both, *shown]
+    return f"The figures above include leaks: {', '.join(shown)}." if shown else ""
 
 
 def _unchanged_stain(run: FinishedRun) -> str:
     parts = list(run.stain.parts.values()) if run.stain else []
     unchanged = sum(sum(part.unchanged.values()) for part in parts)
     n = quantity(sum(part.n_images for part in parts), "image")
-    failed = f"The stain of {count(unchanged)} of {n} could not be normalised"
-    return f"{failed}: the model sees such images as they are." if unchanged else ""
+    failed = f"Stain normalisation failed for {count(unchanged)} of {n}"
+    return f"{failed}, which are used as they are." if unchanged else ""

@@ -12,7 +12,7 @@ from eosin.artifacts.audit import SHOWN_KINDS, AuditReport, Finding, Pair
 from eosin.core.text import count, listing, quantity
 from eosin.core.types import Image
 from eosin.data.audit import list_joined
-from eosin.reporting.formatting import ABSENT, number, part_name, shorten
+from eosin.reporting.formatting import ABSENT, number, shorten, subset_name
 from eosin.reporting.outline import Facts, Page, Pairs, Section, Table, Text, Tile, make_table
 from eosin.reporting.thumbnails import make_tile, read_thumbnail
 from eosin.reporting.train_test_overlap import UNKNOWN_OVERLAP
@@ -25,7 +25,7 @@ _SEVERITIES = {"leak": "Leak", "warning": "Warning", "note": "Note"}
 #: Example pairs of one finding; the rest is in ``audit.json``.
 _MOST_PAIRS = 25
 #: Limit of an audit without findings, where the audit states none itself.
-_REACH = "It knows exact copies and the groups that it is told, not near-duplicates."
+_REACH = "Only exact copies and the given groups were compared, not near-duplicates."
 #: Pairs of a finding on the terminal.
 _MOST_LINES = 3
 
@@ -47,7 +47,7 @@ def _finding(run: FinishedRun, finding: Finding) -> Section:
     shown = finding.pairs[:_MOST_PAIRS]
     summary = quantity(len(finding.pairs), "example pair")
     if len(shown) < len(finding.pairs):
-        summary += f", the first {len(shown)} here"
+        summary += f" (first {len(shown)} shown)"
     kind, tag = finding.kind.replace("_", " ").capitalize(), _SEVERITIES[finding.severity]
     return Section(
         "",
@@ -59,13 +59,13 @@ def _finding(run: FinishedRun, finding: Finding) -> Section:
 
 
 def _pairs_table(pairs: list[Pair]) -> Table | None:
-    columns = ["Image", "Part", "Other image", "Its part", "Similarity", "How"]
+    columns = ["Image", "Subset", "Other image", "Its subset", "Similarity", "Relation"]
     rows = [
         [
             pair.a,
-            part_name(pair.split_a) if pair.split_a else ABSENT,
+            subset_name(pair.split_a) if pair.split_a else ABSENT,
             pair.b,
-            part_name(pair.split_b) if pair.split_b else ABSENT,
+            subset_name(pair.split_b) if pair.split_b else ABSENT,
             number(pair.score),
             pair.how or "",
         ]
@@ -79,23 +79,23 @@ def _pairs_table(pairs: list[Pair]) -> Table | None:
 def audit_words(run: FinishedRun) -> str:
     """Summarise the audit in one sentence."""
     if run.audit is None:
-        return UNKNOWN_OVERLAP if run.split == "external" else "This run holds no leak audit."
+        return UNKNOWN_OVERLAP if run.split == "external" else "This run has no leak audit."
     n = {key: sum(finding.severity == key for finding in run.audit.findings) for key in _SEVERITIES}
     images, groups = quantity(run.audit.n_images, "image"), quantity(run.audit.n_groups, "group")
-    looked = f"The audit looked at {images} in {groups}"
+    looked = f"The audit of {images} in {groups}"
     found = [quantity(n[key], key) for key in _SEVERITIES if n[key]]
     # Earlier versions wrote it as Markdown.
     reach = " ".join(run.audit.reach).replace("`", "")
     if not found and run.audit.unchecked:
-        return f"{looked} and found no copies. {run.audit.unchecked}. {reach or _REACH}"
+        return f"{looked} found no copies. {run.audit.unchecked}. {reach or _REACH}"
     if not found:
-        return f"{looked} and found nothing that is shared between the parts. {reach or _REACH}"
+        return f"{looked} found no overlap between the subsets. {reach or _REACH}"
     if not n["leak"]:
         what = "copies" if run.audit.unchecked else "leak"
-        below = f"no {what} between the parts; {listing(found)} below"
-        return f"{looked} and found {below}. {reach or _REACH}"
-    flatters = f"{looked} and found {listing(found)}. A leak makes a test result flattering."
-    return f"{flatters} {reach}".rstrip()
+        below = f"no {what} between the subsets; {listing(found)} below"
+        return f"{looked} found {below}. {reach or _REACH}"
+    optimistic = f"{looked} found {listing(found)}. Leaks make test results over-optimistic."
+    return f"{optimistic} {reach}".rstrip()
 
 
 def _run_pairs(run: FinishedRun, finding: Finding) -> list[tuple[Tile, Tile, str]]:
@@ -136,7 +136,7 @@ def _pair_tiles(
         (
             _tile(pair.a, pair.split_a, pictures[pair.a]),
             _tile(pair.b, pair.split_b, pictures[pair.b]),
-            f"{pair.how}, similarity {number(pair.score)}" if pair.how else "the very same",
+            f"{pair.how}, similarity {number(pair.score)}" if pair.how else "identical",
         )
         for pair in pairs
     ]
@@ -159,8 +159,8 @@ def audit_page(report: AuditReport, name: str, pictures: Mapping[str, Image]) ->
     facts = [("Images", count(report.n_images)), ("Groups", count(report.n_groups))]
     facts += [("Leaks", leaks), ("Findings", count(len(report.findings)))]
     about = (
-        "A leak is material that stands on both sides of a split. A note is material that stands"
-        " twice on one side."
+        "A leak is data shared between two subsets of a split. A note is data that occurs twice"
+        " inside one subset."
     )
     rows = [(part, n.n_images, n.n_groups) for part, n in (report.splits or {}).items()]
     return Page(
@@ -173,12 +173,12 @@ def audit_page(report: AuditReport, name: str, pictures: Mapping[str, Image]) ->
             Section(
                 "Summary",
                 Facts(facts, look="cards"),
-                make_table("The parts.", ("Part", "Images", "Groups"), rows),
+                make_table("Subsets.", ("Subset", "Images", "Groups"), rows),
                 *(Text(words, look="small") for words in report.reach),
             ),
             *(_of_page(finding, shown) for finding in report.findings),
         ],
-        footer="Made by Eosin's data audit. Every pair is in audit.json beside this page.",
+        footer="Created by Eosin's data audit. All pairs are in audit.json beside this page.",
     )
 
 
@@ -207,15 +207,14 @@ def _title(finding: Finding) -> str:
 
 def _verdict(report: AuditReport) -> str:
     if report.leaks:
-        return f"{quantity(len(report.leaks), 'leak')}: a test result would flatter."
+        return f"{quantity(len(report.leaks), 'leak')}: test results would be over-optimistic."
     if not report.splits:
-        twice = "what is in it twice is below" if report.findings else "nothing is in it twice"
-        return f"The table has no split: leaks between parts were not looked for; {twice}."
+        twice = "duplicates are listed below" if report.findings else "no duplicates found"
+        return f"The table has no split, so leaks between subsets were not checked; {twice}."
     if report.findings:
         none = "No copies across" if report.unchecked else "No leak between"
-        return f"{none} the parts; what was noted is below."
-    twice = "No image is" if report.unchecked else "Nothing was found that is"
-    return f"{twice} in the table twice."
+        return f"{none} the subsets; see the notes below."
+    return "No duplicate images found." if report.unchecked else "No duplicates or leaks found."
 
 
 def format_audit(audit: AuditReport) -> list[str]:
@@ -225,8 +224,7 @@ def format_audit(audit: AuditReport) -> list[str]:
     lines = [sizes + (f" ({parts})" if parts else "")]
     if audit.n_groups == audit.n_images:
         lines.append(
-            "every image is its own group: where patients have several images, name them in a "
-            "column `patient`"
+            "Every image is its own group: if patients have several images, add a column `patient`."
         )
     lines += list_joined(audit.repair)
     for finding in audit.findings:
@@ -239,10 +237,10 @@ def format_audit(audit: AuditReport) -> list[str]:
         if len(finding.pairs) > _MOST_LINES:
             lines.append(f"           … and {len(finding.pairs) - _MOST_LINES} more pairs")
     if audit.unchecked:
-        lines += [] if audit.findings else ["no copies found"]
+        lines += [] if audit.findings else ["No copies found."]
         lines.append(f"not checked: {audit.unchecked}")
     elif not audit.findings:
-        lines.append("nothing found")
+        lines.append("No duplicates or leaks found.")
     return [*lines, *audit.reach]
 
 

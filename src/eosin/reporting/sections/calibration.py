@@ -24,7 +24,7 @@ from eosin.reporting.outline import (
     make_table,
     select,
 )
-from eosin.reporting.sections.curves import Scores, scores_of
+from eosin.reporting.sections.curves import Scores, precision_recall_figure, scores_of
 from eosin.reporting.sections.model import model_facts
 from eosin.reporting.style import COLOURS, HATCHES, INK, MUTED, drawing, render_figure, series_label
 from eosin.runs.finished import FinishedRun
@@ -41,18 +41,22 @@ _NOTABLE = 0.005
 
 
 def section(run: FinishedRun, *, with_scores: bool) -> Section:
-    """Return the section of the page, with the histogram of scores if no other section has it."""
+    """Return the section of the page.
+
+    ``with_scores`` adds the histogram of scores and the precision-recall curve, if no other section
+    has them.
+    """
     scores, metrics = scores_of(run), run.evaluated
     figures = Figures(
         _reliability_figure(scores, metrics) if scores else None,
         histogram_figure(scores, metrics) if scores and with_scores else None,
+        precision_recall_figure(run) if with_scores else None,
     )
     return Section(
         "Calibration",
         _calibration_words(run),
-        figures,
-        _calibration_table(run),
-        Section("The bins in numbers", _bins_table(run), fold="closed"),
+        Section("", figures, _calibration_table(run), look="beside"),
+        Section("Bins of the reliability diagram", _bins_table(run), fold="closed"),
     )
 
 
@@ -73,11 +77,11 @@ def terminal_facts(split: SplitMetrics) -> list[Pair]:
     """Return the calibration error for the terminal."""
     if split.calibration is None:
         return []
-    shown = f"ece {metric_text(split.image['ece'])}"
+    shown = f"ECE {metric_text(split.image['ece'])}"
     raw, temperature = split.calibration.uncalibrated.get("ece"), split.calibration.temperature
     if raw is not None and raw.value is not None:
         by = "" if temperature is None else f" (temperature {temperature:.2f})"
-        shown += f"; {number(raw.value)} before scaling{by}"
+        shown += f"; {number(raw.value)} before temperature scaling{by}"
     return [("calibration", shown)]
 
 
@@ -85,23 +89,23 @@ def _reliability_figure(scores: Scores, metrics: SplitMetrics) -> RenderedFigure
     bins = reliability_bins(scores.targets, scores.probabilities.clip(0, 1))
     text = metric_text(metrics.image.get("ece"))
     lowest = min(0.5, 1 / len(scores.class_names))
-    with drawing(4.6, 4.6) as (figure, axes):
+    with drawing(3.5, 3.5) as (figure, axes):
         axes.plot((0, 1), (0, 1), color=MUTED, linewidth=1, linestyle=":", label="Perfect")
-        _draw_bins(axes, bins, f"Calibration error {text}")
+        _draw_bins(axes, bins, f"ECE {text}")
         _write_counts(axes, bins)
         axes.set(xlim=(lowest - 0.02, 1.02), ylim=(_COUNTS - 0.06, 1.04))
         ticks = np.linspace(0, 1, 6)
         axes.set_yticks([_COUNTS, *ticks], ["Images", *(f"{tick:.1f}" for tick in ticks)])
-        axes.set(title="Reliability", xlabel="Probability of the predicted class")
-        axes.set_ylabel("Share of right predictions")
+        axes.set(title="Reliability diagram", xlabel="Probability of the predicted class")
+        axes.set_ylabel("Accuracy")
         axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.1))
         return render_figure(
             figure,
             "reliability",
             alt=f"Reliability diagram. Expected calibration error {text}. {_words(bins)}",
-            caption="Share of right predictions against their probability, in bins of equal width;"
-            " below each its number of images, which is also the area of its point. Its line is"
-            " the gap. Below the dotted line the model is over-confident." + _caution(bins),
+            caption="Accuracy per confidence bin; vertical lines show the gap to the confidence,"
+            " point areas and the row below the number of images. Below the dotted line the model"
+            " is over-confident." + _caution(bins),
         )
 
 
@@ -134,15 +138,15 @@ def _caution(bins: ReliabilityBins) -> str:
     few = int(((bins.weight > 0) & (bins.weight < _FEW_IMAGES)).sum())
     if not few:
         return ""
-    which = "A hollow point says" if few == 1 else f"{few} hollow points say"
-    return f" {which} little: fewer than {_FEW_IMAGES} images lie there."
+    which = "Hollow point" if few == 1 else "Hollow points"
+    return f" {which}: fewer than {_FEW_IMAGES} images, unreliable."
 
 
 def _words(bins: ReliabilityBins) -> str:
     held = np.flatnonzero(bins.weight > 0)
     return "; ".join(
-        f"probability {number(float(bins.confidence[i]))}: {number(float(bins.accuracy[i]))} right"
-        f" of {bins.weight[i]:.0f}"
+        f"confidence {number(float(bins.confidence[i]))}: accuracy"
+        f" {number(float(bins.accuracy[i]))} of {bins.weight[i]:.0f} images"
         for i in held
     )
 
@@ -151,9 +155,9 @@ def histogram_figure(scores: Scores, metrics: SplitMetrics) -> RenderedFigure:
     """Draw the probability of the positive class by truth, or of the prediction if multi-class."""
     if scores.positive is None:
         values = scores.probabilities.max(axis=1)
-        series = {"Right": values[scores.right], "Wrong": values[~scores.right]}
+        series = {"Correct": values[scores.right], "Wrong": values[~scores.right]}
         x_label = "Probability of the predicted class"
-        what = f"{x_label}, by outcome"
+        what = f"{x_label}, by correctness"
     else:
         values = scores.probabilities[:, scores.positive]
         name = scores.class_names[scores.positive]
@@ -163,7 +167,7 @@ def histogram_figure(scores: Scores, metrics: SplitMetrics) -> RenderedFigure:
         }
         x_label = f"Probability of {series_label(name, 24)}"
         what = f"Probability of {name}, by true class"
-    with drawing(4.6, 4.6) as (figure, axes):
+    with drawing(3.05, 3.05) as (figure, axes):
         _draw_histogram(axes, series)
         top = axes.get_ylim()[1]
         text = _draw_threshold(axes, metrics, top)
@@ -196,7 +200,7 @@ def _draw_threshold(axes: Axes, metrics: SplitMetrics, top: float) -> str:
         return ""
     style: dict[str, Any] = {"color": INK, "linewidth": 1.4, "linestyle": "-."}
     axes.plot((value, value), (0, top), label=f"Threshold {number(value)}", **style)
-    return f" The tuned threshold stands at {number(value)}."
+    return f" Tuned threshold: {number(value)}."
 
 
 def _calibration_words(run: FinishedRun) -> str:
@@ -209,7 +213,7 @@ def _calibration_words(run: FinishedRun) -> str:
     if calibration.temperature is not None:
         source = source_words(calibration.source)
         shown = f"Temperature: {calibration.temperature:.2f} (fitted on {source}). "
-    shown += f"A stated probability is {error} away from the share that is right, on average."
+    shown += f"On average, predicted confidence differs from accuracy by {error} (ECE)."
     before, after = (
         block["ece"].value if "ece" in block else None
         for block in (calibration.uncalibrated, run.evaluated.image)
@@ -217,10 +221,9 @@ def _calibration_words(run: FinishedRun) -> str:
     if before is None or after is None:
         return shown
     if abs(before - after) < _NOTABLE:
-        return f"{shown} Without the temperature it would be the same."
-    change = "worse" if after > before else "better"
-    without = f"Without the temperature it would be {number(before)}"
-    return f"{shown} {without}: scaling made it {change}."
+        return f"{shown} Temperature scaling did not change it."
+    change = "worsened" if after > before else "improved"
+    return f"{shown} Temperature scaling {change} it from {number(before)}."
 
 
 def _calibration_table(run: FinishedRun) -> Table | None:
@@ -228,8 +231,9 @@ def _calibration_table(run: FinishedRun) -> Table | None:
     if calibration is None or not calibration.uncalibrated:
         return None
     scaled = {name: run.evaluated.image[name] for name in _METRICS if name in run.evaluated.image}
-    blocks = {"As trained (temperature 1)": calibration.uncalibrated, "As reported": scaled}
-    return headline_table("Calibration before and after temperature scaling.", blocks)
+    blocks = {"Before": calibration.uncalibrated, "After": scaled}
+    caption = "Calibration before and after temperature scaling."
+    return headline_table(caption, blocks, name="calibration")
 
 
 def _bins_table(run: FinishedRun) -> Table | None:
@@ -239,5 +243,5 @@ def _bins_table(run: FinishedRun) -> Table | None:
         for one in (calibration.bins if calibration else [])
         if one.confidence is not None and one.accuracy is not None
     ]
-    columns = ("Probability of the predicted class", "Images", "Mean of it", "Share right")
-    return make_table("Bins of the calibration error that hold images.", columns, rows)
+    columns = ("Probability of the predicted class", "Images", "Mean probability", "Accuracy")
+    return make_table("Bins with images.", columns, rows, name="calibration_bins")

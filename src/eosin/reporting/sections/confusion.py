@@ -32,9 +32,9 @@ _MOST_TICKS = 40
 
 
 def confusion_figure(matrices: Mapping[str, Confusion], name: str = "confusion") -> RenderedFigure:
-    """Draw confusion matrices by title: counts, shaded by the share of their true class."""
+    """Draw confusion matrices by title: counts, shaded by the proportion of their true class."""
     n_classes = max(len(one.labels) for one in matrices.values())
-    side = min(9.2, max(4.6 if len(matrices) == 1 else 3.0, 2.4 + 0.34 * n_classes))
+    side = min(9.2, max(3.5 if len(matrices) == 1 else 3.0, 2.4 + 0.34 * n_classes))
     n_rows = -(-len(matrices) // max(1, int(_PAGE_IN // side)))
     n_columns = -(-len(matrices) // n_rows)
     with house_style():
@@ -48,8 +48,8 @@ def confusion_figure(matrices: Mapping[str, Confusion], name: str = "confusion")
             figure,
             name,
             alt=" ".join(f"{title}: {_confusion_alt(one)}" for title, one in matrices.items()),
-            caption="Images by true and predicted class (the most probable one)."
-            " Shading: share of the true class.",
+            caption="Images by true and predicted (most probable) class; percentages and shading"
+            " are of the true class.",
         )
 
 
@@ -105,7 +105,7 @@ def _confusion_alt(confusion: Confusion) -> str:
     matrix, shares = _shares(confusion)
     rows = [
         f"of {quantity(int(matrix[row].sum()), 'image')} of {name}, {count(int(matrix[row, row]))} "
-        f"({number(float(shares[row, row]))}) were recognised"
+        f"({number(float(shares[row, row]))}) were classified correctly"
         for row, name in enumerate(confusion.labels[:12])
     ]
     return f"{'; '.join(rows)}."

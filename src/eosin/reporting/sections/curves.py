@@ -1,4 +1,4 @@
-"""Confusion matrix, and ROC and precision-recall curves with a band from resampled groups."""
+"""ROC and precision-recall curves with a band from resampled groups."""
 
 from __future__ import annotations
 
@@ -31,7 +31,6 @@ from eosin.reporting.style import (
     render_figure,
     series_label,
 )
-from eosin.reporting.train_test_overlap import split_name, units
 from eosin.runs.finished import FinishedRun
 
 #: Resamples of groups behind a band: its ends are stable to a percent or two.
@@ -39,19 +38,10 @@ _RESAMPLES = 200
 #: With more classes than this, only the hardest are named.
 _MOST_NAMED = 6
 _GRID = np.linspace(0.0, 1.0, 101)
-
-
-def section(run: FinishedRun) -> Section:
-    """Return the section of the page."""
-    evaluated, scores = run.evaluated, scores_of(run)
-    confusion = evaluated.confusion
-    figures = Figures(
-        confusion_figure({"Confusion matrix": confusion}) if confusion.labels else None,
-        _figure(_ROC, scores, evaluated) if scores else None,
-        _figure(_PR, scores, evaluated) if scores else None,
-    )
-    words = f"From here on all speaks of the {split_name(run)}: {units(run)}."
-    return Section("Confusion and curves", words, figures, nav="Curves")
+#: Side of a panel, without and with a positive class: a legend of many classes needs room.
+_SIDES_IN = (4.6, 3.5)
+#: The same of a precision-recall curve between two other figures.
+_PR_SIDE_IN = 3.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,11 +127,25 @@ _PR_NAMES = (
 _PR = _Kind("precision_recall", precision_recall_curve, *_PR_NAMES)
 
 
+def roc_figure(run: FinishedRun) -> RenderedFigure | None:
+    """Draw the ROC curve of the positive class, or of all; ``None`` without predictions."""
+    scores = scores_of(run)
+    return _figure(_ROC, scores, run.evaluated) if scores else None
+
+
+def precision_recall_figure(run: FinishedRun) -> RenderedFigure | None:
+    """Draw the precision-recall curve likewise."""
+    scores = scores_of(run)
+    return _figure(_PR, scores, run.evaluated) if scores else None
+
+
 def _figure(kind: _Kind, scores: Scores, metrics: SplitMetrics) -> RenderedFigure | None:
     drawable = [index for index in scores.evaluated_classes if scores.is_mixed(index)]
     if not drawable:
         return None
-    with drawing(4.6, 4.6) as (figure, axes):
+    side = _SIDES_IN[metrics.positive is not None]
+    side = _PR_SIDE_IN if kind is _PR and metrics.positive is not None else side
+    with drawing(side, side) as (figure, axes):
         if metrics.positive is not None:
             alt = _draw_binary(axes, kind, scores, metrics, drawable[0])
         else:
@@ -149,12 +153,12 @@ def _figure(kind: _Kind, scores: Scores, metrics: SplitMetrics) -> RenderedFigur
         _frame(axes, kind)
         caption = f"{kind.title} on the {_split_name(scores.split)}."
         if metrics.positive is not None:
-            caption += f" Shaded: pointwise 95 % band from {_RESAMPLES} resamples of whole groups."
+            caption += f" Shaded: pointwise 95 % band from {_RESAMPLES} resamples by group."
         return render_figure(figure, kind.name, alt=f"{kind.title}. {alt}", caption=caption)
 
 
 def _split_name(split: str) -> str:
-    names = {OUT_OF_FOLD: "held-out folds", "external": "external data"}
+    names = {OUT_OF_FOLD: "out-of-fold predictions", "external": "external data"}
     return names.get(split, f"{split} images")
 
 
@@ -181,7 +185,7 @@ def _draw_binary(axes: Axes, kind: _Kind, scores: Scores, metrics: SplitMetrics,
 
 
 def draw_chance(axes: Axes, height: tuple[float, float] = (0.0, 1.0)) -> None:
-    """Draw what a random score reaches: by default the diagonal of a ROC curve."""
+    """Draw the chance level: by default the diagonal of a ROC curve."""
     axes.plot((0, 1), height, color=MUTED, linewidth=1, linestyle=":", label="Chance", zorder=1)
 
 
@@ -225,7 +229,7 @@ def _draw_classes(
     if kind is _ROC:
         draw_chance(axes)
     macro = metric_text(metrics.image.get(kind.metric))
-    return f"Macro {kind.short} {macro}. One class against the rest: {'; '.join(words)}."
+    return f"Macro {kind.short} {macro}. Each class against the rest: {'; '.join(words)}."
 
 
 def _class_value(metrics: SplitMetrics, scores: Scores, index: int) -> float:
@@ -299,7 +303,7 @@ def overlaid_roc(lines: Sequence[RocLine], name: str, caption: str) -> RenderedF
         _frame(axes, _ROC)
         areas = "; ".join(f"{line.name}: AUC {metric_text(line.auc)}" for line in lines)
         if any(line.band is not None for line in lines):
-            caption += f" Shaded: pointwise 95 % bands from {_RESAMPLES} resamples of whole groups."
+            caption += f" Shaded: pointwise 95 % bands from {_RESAMPLES} resamples by group."
         return render_figure(figure, name, alt=f"ROC curves. {areas}.", caption=caption)
 
 
@@ -313,10 +317,10 @@ def compared_section(comparison: Comparison) -> Section:
         if run.roc is not None
     ]
     return Section(
-        "Confusion and curves",
+        "Confusion matrices and ROC curves",
         Figures(
             confusion_figure(matrices) if matrices else None,
-            overlaid_roc(lines, "roc", f"ROC curves of {units_in_common(comparison)}."),
+            overlaid_roc(lines, "roc", f"ROC curves on {units_in_common(comparison)}."),
         ),
         nav="Curves",
     )

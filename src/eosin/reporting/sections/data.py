@@ -11,10 +11,9 @@ from matplotlib.ticker import MaxNLocator
 
 from eosin.core.text import count, listing, quantity
 from eosin.core.types import SPLITS, STACKED, TOGETHER, parts_of
-from eosin.reporting.formatting import part_name, share, times
+from eosin.reporting.formatting import share, subset_name, times
 from eosin.reporting.outline import (
     Facts,
-    Figures,
     Pair,
     RenderedFigure,
     Section,
@@ -26,7 +25,7 @@ from eosin.reporting.outline import (
 )
 from eosin.reporting.style import COLOURS, HATCHES, INK, drawing, render_figure, series_label
 from eosin.reporting.thumbnails import colour_words, tiles
-from eosin.reporting.train_test_overlap import split_name, units
+from eosin.reporting.train_test_overlap import split_name, unit_name, units
 from eosin.runs.finished import FinishedRun
 
 #: More bars than this carry no numbers.
@@ -37,35 +36,33 @@ _MOST_CLASSES = 6
 MOST_ROWS = 200
 #: Best-known facts of a data set, and those for programs only.
 _FIRST = ("title", "name", "licence", "citation", "doi", "url")
-_UNTOLD = frozenset({"parts", "counts"})
+_HIDDEN = frozenset({"parts", "counts"})
 
 
 def section(run: FinishedRun) -> Section:
     """Return the section of the page."""
-    counts = label_counts(run)
     examples = tiles(run, "example")
     return Section(
         "Data",
         Facts(_availability(run), look="cards"),
-        Section("Unreadable files and why", _skipped_table(run), fold="closed"),
-        Figures(_distribution_figure(counts, _label_order(run)) if counts else None),
+        _skipped_table(run),
         _label_table(run),
         _magnification_table(run),
         _stain_table(run),
         Section(
             "Examples", Text(colour_words(run) if examples.items else "", look="small"), examples
         ),
-        Section("The same before stain normalisation", tiles(run, "before")),
-        Section("As the network saw them in training", tiles(run, "augmented")),
+        Section("Before stain normalisation", tiles(run, "before")),
+        Section("Augmented, as in training", tiles(run, "augmented")),
     )
 
 
 def brief(run: FinishedRun) -> Section:
     """Return the section of the card, without patient names or paths."""
     wanted = ("Title", "Citation", "DOI", "Address", "Homepage", "Fingerprint")
-    counts = [(part.capitalize(), text) for part, text in _counts_in_words(run, ": ").items()]
+    counts = [(subset_name(part), text) for part, text in _counts_in_words(run, ": ").items()]
     evaluated = (f"Evaluated ({split_name(run)})", units(run))
-    words = "The images are simulated, not taken from patients." if run.simulated else ""
+    words = "The images are simulated; no patients are involved." if run.simulated else ""
     return Section("Data", words, Facts([*select(dataset_facts(run), *wanted), *counts, evaluated]))
 
 
@@ -74,14 +71,14 @@ def answers(run: FinishedRun) -> dict[str, str]:
     held, declared = _availability(run), dataset_facts(run)
     scale = f"{run.model.mpp:g} µm per pixel" if run.model and run.model.mpp else ""
     names, n_skipped = run.class_names, len(run.skipped)
-    skipped = f"{quantity(n_skipped, 'unreadable image')} left out"
+    skipped = f"{quantity(n_skipped, 'unreadable image')} excluded"
     parts = _counts_in_words(run, " ")
     found = {
         "source": joined(select(declared, "Title", "Citation")),
         "selection": _selection(run),
         "acquisition": "; ".join(filter(None, (joined(select(held, "Magnifications")), scale))),
-        "classes": f"label of an image: {listing(names)}" if names else "",
-        "missing": skipped if n_skipped else "no image was unreadable",
+        "classes": f"class of each image: {listing(names)}" if names else "",
+        "missing": skipped if n_skipped else "no unreadable images",
         "flow": joined(select(held, "Images", "Patients", "Unreadable files")),
         "parts": "; ".join(f"{part}: {text}" for part, text in parts.items()),
         "availability": joined(select(declared, "DOI", "Address", "Homepage")),
@@ -95,7 +92,7 @@ def _selection(run: FinishedRun) -> str:
         return ""
     data = run.recipe.data
     kept = listing(map(times, data.magnifications)) or "all magnifications"
-    return kept + (f", at most {data.limit} images a class and group" if data.limit else "")
+    return kept + (f", at most {data.limit} images per class and group" if data.limit else "")
 
 
 def _counts_in_words(run: FinishedRun, between: str) -> dict[str, str]:
@@ -105,10 +102,11 @@ def _counts_in_words(run: FinishedRun, between: str) -> dict[str, str]:
     }
 
 
-def _distribution_figure(
-    counts: dict[str, dict[str, int]], classes: tuple[str, ...]
-) -> RenderedFigure:
-    """Draw images (by subset, then class) as horizontal bars, one per subset of each class."""
+def distribution_figure(run: FinishedRun) -> RenderedFigure | None:
+    """Draw images by class as horizontal bars, one per subset; ``None`` without images."""
+    counts, classes = label_counts(run), _label_order(run)
+    if not counts:
+        return None
     parts = list(counts)
     n_bars = len(parts) * len(classes)
     size_in = min(20.0, max(1.9, 0.26 * n_bars + 0.14 * len(classes) + 1))
@@ -122,15 +120,15 @@ def _distribution_figure(
                 "color": COLOURS[index % len(COLOURS)],
                 "hatch": HATCHES[index % len(HATCHES)],
             }
-            bars = axes.barh(y, values, label=series_label(part.capitalize()), **style)
+            bars = axes.barh(y, values, label=series_label(subset_name(part)), **style)
             if n_bars <= _MOST_NUMBERED:
                 axes.bar_label(bars, [count(v) for v in values], padding=4, fontsize=8.5, color=INK)
         _finish(axes, classes, len(parts))
         return render_figure(
             figure,
             "distribution",
-            alt=f"Bar chart of images by class and part. {_in_words(counts, classes)}",
-            caption="Images of each class in each part of the data.",
+            alt=f"Bar chart of images by class and subset. {_in_words(counts, classes)}",
+            caption="Images by class and subset.",
         )
 
 
@@ -169,12 +167,15 @@ def _availability(run: FinishedRun) -> list[Pair]:
         images = [part for path in frame["path"] for part in parts_of(path) if part]
         is_stacked = frame["path"].str.contains(STACKED, regex=False).any()
         facts = [
-            *([("Bundles", count(len(frame)))] if is_stacked else []),
+            *([("Stacks", count(len(frame)))] if is_stacked else []),
             ("Images", count(len(images))),
             ("Classes", count(frame["label"].nunique())),
             ("Patients", count(len(patients)) if patients and known else _partly(patients)),
-            ("Groups", count(frame["group"].nunique())),
         ]
+        # Most often each patient is a group.
+        n_groups = frame["group"].nunique()
+        if not known or n_groups != len(patients):
+            facts.append(("Groups", count(n_groups)))
         for column, label in (("slide", "Slides"), ("site", "Sites")):
             if column in frame and (frame[column] != "").any():
                 facts.append((label, count(int(frame[column][frame[column] != ""].nunique()))))
@@ -217,7 +218,7 @@ def label_counts(run: FinishedRun) -> dict[str, dict[str, int]]:
     if "split" not in frame or not (frame["split"] != "").any():
         return {"all": _count(frame)}
     return {
-        part or "not used": _count(frame[frame["split"] == part])
+        part or "unused": _count(frame[frame["split"] == part])
         for part in (*SPLITS, "")
         if (frame["split"] == part).any()
     }
@@ -238,7 +239,7 @@ def _label_table(run: FinishedRun) -> Table | None:
     counts, frame = label_counts(run), _sample_frame(run)
     if not counts:
         return None
-    columns = [*(p.capitalize() for p in counts), *(["Total"] if len(counts) > 1 else [])]
+    columns = [*map(subset_name, counts), *(["Total"] if len(counts) > 1 else [])]
     rows: list[list[str | int]] = []
     for name in _label_order(run):
         values = [counts[part].get(name, 0) for part in counts]
@@ -246,7 +247,9 @@ def _label_table(run: FinishedRun) -> Table | None:
         row: list[str | int] = [name, *values, *([total] if len(counts) > 1 else [])]
         mine = frame[frame["label"] == name]
         rows.append([*row, share(total / len(frame)), int(mine["group"].nunique())])
-    return make_table("Images of each class.", ["Class", *columns, "Share of all", "Groups"], rows)
+    unit = "Patients" if unit_name(run) == "patient" else "Groups"
+    heads = ["Class", *columns, "Proportion", unit]
+    return make_table("Images by class and subset.", heads, rows, name="classes")
 
 
 def _magnification_table(run: FinishedRun) -> Table | None:
@@ -268,13 +271,13 @@ def _magnification_table(run: FinishedRun) -> Table | None:
     rows: list[list[str | int]] = [
         [name, *row, sum(row)] for name, row in zip(names, counts, strict=True)
     ]
-    return make_table(caption, (*heads, "Total"), rows)
+    return make_table(caption, (*heads, "Total"), rows, name="magnifications")
 
 
 def _skipped_table(run: FinishedRun) -> Table | None:
     rows = [(entry.path, entry.reason) for entry in run.skipped[:MOST_ROWS]]
-    columns = ("File", "Reason")
-    return make_table("Files that could not be read.", columns, rows, texts=(0, 1), look="paths")
+    columns, caption = ("File", "Reason"), "Unreadable files, which were excluded."
+    return make_table(caption, columns, rows, texts=(0, 1), look="paths", name="unreadable")
 
 
 def _stain_table(run: FinishedRun) -> Table | None:
@@ -284,16 +287,19 @@ def _stain_table(run: FinishedRun) -> Table | None:
     rows = []
     for name, part in run.stain.parts.items():
         why = ", ".join(f"{reason} {n}" for reason, n in part.unchanged.items()) or "–"
-        rows.append((part_name(name), part.n_images, sum(part.unchanged.values()), why))
-    caption = "Images whose stain could not be normalised: the network sees them as they are."
-    return make_table(caption, ("Part", "Images", "Unchanged", "Why"), rows, texts=(0, 3))
+        rows.append(
+            (subset_name(name, run.stain.parts), part.n_images, sum(part.unchanged.values()), why)
+        )
+    caption = "Images without stain normalisation because it failed."
+    heads = ("Subset", "Images", "Not normalised", "Reason")
+    return make_table(caption, heads, rows, texts=(0, 3), name="stain_failures")
 
 
 def dataset_facts(run: FinishedRun) -> list[Pair]:
     """Return the facts declared by the data set, best-known first."""
     dataset = run.dataset
     order = dict.fromkeys((*_FIRST, *dataset))
-    known = [key for key in order if key in dataset and key not in _UNTOLD]
+    known = [key for key in order if key in dataset and key not in _HIDDEN]
     facts = [(_heading(key), _plain(dataset[key])) for key in known]
     facts.append(("Images as published", _published(dataset.get("counts") or [])))
     if run.environment:

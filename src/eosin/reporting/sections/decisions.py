@@ -8,8 +8,9 @@ from __future__ import annotations
 from itertools import groupby
 
 from eosin.artifacts.metrics import NetBenefit, SplitMetrics
-from eosin.core.text import listing, quantity
+from eosin.core.text import listing, percent
 from eosin.reporting.formatting import (
+    exception,
     metric_text,
     number,
     of_hundred,
@@ -29,7 +30,7 @@ from eosin.reporting.outline import (
     select,
 )
 from eosin.reporting.sections.calibration import histogram_figure
-from eosin.reporting.sections.curves import scores_of
+from eosin.reporting.sections.curves import precision_recall_figure, scores_of
 from eosin.reporting.sections.model import model_facts
 from eosin.reporting.sections.results import format_metric
 from eosin.reporting.style import COLOURS, INK, MUTED, drawing, render_figure
@@ -38,20 +39,21 @@ from eosin.runs.finished import FinishedRun
 
 #: Thresholds whose net benefits are in the text alternative.
 _SHOWN = (0.1, 0.25, 0.5, 0.75)
-#: Most ranges of thresholds that are named.
-_MOST_STRETCHES = 3
+#: Most ranges of thresholds that are named, and the fewest points of one: narrower ones are noise.
+_MOST_STRETCHES, _FEWEST_POINTS = 3, 3
 #: Tolerance for a benefit above "act on all".
 _ROUNDING = 1e-12
 
 
 def section(run: FinishedRun) -> Section:
-    """Return the section of the page, with the histogram of scores; empty without a threshold."""
+    """Return the section of the page, with scores and curves; empty without a threshold."""
     words, title = _threshold_words(run), "Threshold and decisions"
     if not words:
         return Section(title)
     scores = scores_of(run)
     figures = Figures(
         histogram_figure(scores, run.evaluated) if scores else None,
+        precision_recall_figure(run),
         decision_curve_figure(run.evaluated),
     )
     text, table = " ".join(words), _decisions_table(run)
@@ -64,12 +66,12 @@ def brief(run: FinishedRun) -> Section:
     own = select(model_facts(run), "Threshold")
     if run.model and any(words) and run.model.threshold.value == run.evaluated.threshold.value:
         own = []
-    facts = Facts([("This model's own", value) for _, value in own])
+    facts = Facts([("Threshold of the model", value) for _, value in own])
     return Section("Threshold", " ".join(filter(None, words)), facts, _decisions_table(run))
 
 
 def terminal_facts(split: SplitMetrics) -> list[Pair]:
-    """Return the threshold and what deciding at it means for the terminal."""
+    """Return the threshold and its consequences for the terminal."""
     found = split.threshold
     if found.target_recall is None:
         return []
@@ -93,43 +95,41 @@ def decision_curve_figure(metrics: SplitMetrics) -> RenderedFigure | None:
     x = [point.threshold for point in curve]
     model = [point.model for point in curve]
     top = max(*model, *(point.everyone for point in curve), 0.05)
-    with drawing(4.6, 4.9) as (figure, axes):
-        axes.plot(x, model, color=COLOURS[0], label="Act as the model says")
+    with drawing(3.05, 3.05) as (figure, axes):
+        axes.plot(x, model, color=COLOURS[0], label="Model")
         everyone = [point.everyone for point in curve]
-        axes.plot(x, everyone, color=COLOURS[1], linestyle="--", label="Act on every image")
-        axes.axhline(0, color=MUTED, linestyle=":", linewidth=1.4, label="Act on none")
+        axes.plot(x, everyone, color=COLOURS[1], linestyle="--", label="Treat all")
+        axes.axhline(0, color=MUTED, linestyle=":", linewidth=1.4, label="Treat none")
         if (locked := metrics.threshold.value) is not None:
-            label = f"Tuned threshold {number(locked)}"
+            label = f"Tuned: {number(locked)}"
             axes.axvline(locked, label=label, color=INK, linewidth=1.2, linestyle="-.")
         axes.set(xlim=(0, 1), ylim=(-0.3 * top, 1.08 * top))
-        axes.set(xlabel="Probability from which one would act", ylabel="Net benefit")
-        axes.set_title("Decision curve", pad=46)
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, borderpad=0)
+        axes.set(xlabel="Threshold probability", ylabel="Net benefit")
+        axes.set_title("Decision curve", pad=34)
+        axes.legend(
+            loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, borderpad=0, columnspacing=1
+        )
         return render_figure(
             figure,
             "decision_curve",
             alt=f"Decision curve. {_in_words(curve)}",
-            caption="Net benefit: right calls for action an image, less the false ones, weighed by"
-            " how many false ones a right one is worth at that threshold. The model helps where"
-            f" its line is the highest. {_where_best(curve)}",
+            caption="Net benefit: true positives minus weighted false positives, per image."
+            f" {_where_best(curve)}",
         )
 
 
 def _where_best(curve: list[NetBenefit]) -> str:
     """Return the ranges of thresholds in which the model is best, the longest first."""
     stretches = [list(points) for is_best, points in groupby(curve, key=_is_best) if is_best]
+    stretches = [points for points in stretches if len(points) >= _FEWEST_POINTS]
     stretches.sort(key=lambda points: -len(points))
     if not stretches:
-        return "Here it nowhere is."
+        return "The model has the highest net benefit in no range of thresholds."
     shown = [
-        f"between {share(points[0].threshold)} and {share(points[-1].threshold)}"
-        if len(points) > 1
-        else f"at {share(points[0].threshold)}"
+        f"between {percent(points[0].threshold, 0)} and {percent(points[-1].threshold, 0)}"
         for points in stretches[:_MOST_STRETCHES]
     ]
-    rest = sum(len(points) for points in stretches[_MOST_STRETCHES:])
-    shown += [f"at {quantity(rest, 'more threshold')}"] if rest else []
-    return f"Here that is {listing(shown)}."
+    return f"The model has the highest net benefit {listing(shown)}."
 
 
 def _is_best(point: NetBenefit) -> bool:
@@ -151,11 +151,14 @@ def _threshold_words(run: FinishedRun) -> list[str]:
         return [sentence(threshold.reason)] if positive is not None and threshold.reason else []
     source = source_words(threshold.source)
     source = source if source == threshold.source else f"chosen on {source}"
-    first = f"The threshold is {source}."
+    first = f"Threshold: {source}."
     if threshold.value is not None:
-        first = f"An image is called {positive} from {number(threshold.value)} on ({source})."
+        first = (
+            f"An image is decided as {positive} if its probability is at least "
+            f"{number(threshold.value)} ({source})."
+        )
     why = (threshold.reason or "").rstrip(".")
-    missed = f"Not as the recipe wishes: {why}." if why else ""
+    missed = f"This differs from the recipe: {why}." if why else ""
     return [text for text in (first, _aim(run), missed, _reached(run)) if text]
 
 
@@ -163,11 +166,14 @@ def _aim(run: FinishedRun) -> str:
     threshold = run.evaluated.threshold
     if threshold.target_recall is None:
         return ""
-    of = "the lower end of the recall's 95 % interval" if threshold.bound == "lower" else "recall"
-    text = f"It was to bring {of} to {threshold.target_recall:.2f} there"
+    of = "recall"
+    if threshold.bound == "lower":
+        of = "the lower end of the 95 % interval of recall to be"
+    text = f"It was set for {of} {threshold.target_recall:.2f} there"
     if threshold.recall is not None and threshold.recall.value is not None:
-        text += f", where it reached {metric_text(threshold.recall)}"
-        text += f" ({threshold.recall.reason})" if threshold.recall.reason else ""
+        note = exception(threshold.recall.reason)
+        text += f", where recall is {metric_text(threshold.recall)}"
+        text += f" ({note})" if note else ""
     return f"{text}."
 
 
@@ -176,9 +182,9 @@ def _reached(run: FinishedRun) -> str:
     recall, target = run.evaluated.at_threshold.get("recall"), run.evaluated.threshold.target_recall
     if recall is None or recall.value is None or run.split == run.evaluated.threshold.source:
         return ""
-    text = f"On the {split_name(run)}, which had no say in it, it reaches {metric_text(recall)}"
+    text = f"On the {split_name(run)}, recall is {metric_text(recall)}"
     if target is not None and recall.value < target:
-        text += f", less than the {target:.2f} that was aimed at"
+        text += f", below the target of {target:.2f}"
     return f"{text}."
 
 
@@ -190,20 +196,17 @@ def _decisions_table(run: FinishedRun) -> Table | None:
     positive, negative, decisions = evaluated.positive, negative_class(run), evaluated.decisions
     recall = evaluated.at_threshold.get("recall")
     shown = (
-        (f"{negative}: called {positive} (false positives)", decisions.false_positives, 1),
-        (f"{positive}: called {positive} (recall)", recall, 100),
-        (f"called {positive}: truly {positive} (positive predictive value)", decisions.ppv, 100),
-        (f"called {negative}: truly {negative} (negative predictive value)", decisions.npv, 100),
+        (f"Per 100 {negative} images: false positives", decisions.false_positives, 1),
+        (f"Per 100 {positive} images: true positives (recall)", recall, 100),
+        (f"Per 100 images decided as {positive}: correct (PPV)", decisions.ppv, 100),
+        (f"Per 100 images decided as {negative}: correct (NPV)", decisions.npv, 100),
     )
     rows = [
-        (
-            f"Of 100 images {words}",
-            Cell(of_hundred(metric, scale), (metric and metric.reason) or ""),
-        )
+        (words, Cell(of_hundred(metric, scale), (metric and metric.reason) or ""))
         for words, metric, scale in shown
     ]
-    caption = "What deciding at the tuned threshold means, with 95 % intervals."
-    return make_table(caption, ("", "Images"), rows)
+    caption = "Decisions at the tuned threshold."
+    return make_table(caption, ("", "Images"), rows, name="decisions")
 
 
 def _prevalence_words(run: FinishedRun) -> str:
@@ -211,13 +214,12 @@ def _prevalence_words(run: FinishedRun) -> str:
     decisions, positive = run.evaluated.decisions, run.evaluated.positive
     if decisions is None or positive is None:
         return ""
-    text = f"Predictive values hold where {share(decisions.prevalence)} of images are {positive},"
+    text = f"PPV and NPV are for a prevalence of {share(decisions.prevalence)} {positive}"
     if decisions.is_stated:
-        return f"{text} as stated."
+        return f"{text}, as stated."
     return (
-        f"{text} as among these. Where {positive} is rarer, more of the images called {positive}"
-        " are false: state the prevalence of your practice, in the recipe as evaluate.prevalence or"
-        " with eosin evaluate RUN --prevalence SHARE."
+        f"{text}, that of these images. At a lower prevalence the PPV is lower: set your own with"
+        " evaluate.prevalence in the recipe or eosin evaluate RUN --prevalence SHARE."
     )
 
 

@@ -11,7 +11,7 @@ from eosin.artifacts.profile import Distribution, Drift, Shift, explain_quantity
 from eosin.core.text import listing, quantity
 from eosin.core.types import FloatArray
 from eosin.reporting.formatting import capitalised, p_text, share
-from eosin.reporting.outline import Figures, RenderedFigure, Section, Table, make_table
+from eosin.reporting.outline import Figures, RenderedFigure, Section, Table, Text, make_table
 from eosin.reporting.style import (
     COLOURS,
     HATCHES,
@@ -27,12 +27,18 @@ _GRID = np.linspace(0.0, 1.0, 101)
 #: Per cent cut off at each end of a panel: outliers would squeeze all other images.
 _CUT = 1
 _VERDICTS = {
-    "as in training": "The external images look like those that the model was trained on.",
-    "shifted": "The external images differ from those that the model was trained on.",
-    "far off": "The external images are far from those that the model was trained on: "
-    "its figures here say what it does on other images than it learnt from.",
-    "not judged": "The training has too few groups to tell how much groups differ: "
-    "see the numbers, there is no verdict.",
+    "as in training": "No drift detected: the external images look like the training images.",
+    "shifted": "Drift detected: the external images differ from the training images.",
+    "far off": "Strong drift: the external images differ strongly from the training images, so "
+    "performance here may not carry over to images like those of training.",
+    "not judged": "No verdict on drift: the training has too few groups to estimate their spread.",
+}
+#: Names of the verdicts on a quantity, and on the terminal.
+_OUTCOMES = {
+    "as in training": "none detected",
+    "shifted": "shifted",
+    "far off": "strong",
+    "not judged": "no verdict",
 }
 #: Difference in the class mix that by itself shifts colours and predictions.
 _NOTABLE_MIX = 0.1
@@ -43,7 +49,7 @@ def section(run: FinishedRun) -> Section:
     drift = run.drift
     figure = _drift_figure(drift) if drift is not None and drift.shifts else None
     return Section(
-        "Drift: outside against training images",
+        "Drift between training and external images",
         " ".join(_drift_words(run)),
         Figures(figure),
         drift_table(run),
@@ -51,19 +57,26 @@ def section(run: FinishedRun) -> Section:
     )
 
 
+def warning(run: FinishedRun) -> Text | None:
+    """Return the caution of detected drift for the first screen."""
+    if run.drift is None or run.drift.verdict not in {"shifted", "far off"}:
+        return None
+    return Text(_VERDICTS[run.drift.verdict], look="caution")
+
+
 def format_drift(drift: Drift) -> list[str]:
     """Return the drift of external from training images, one line per drifted quantity."""
     if drift.verdict == "unknown":
         return [f"drift: unknown: {drift.reason}"]
     off = {name: one for name, one in drift.shifts.items() if one.verdict in {"shifted", "far off"}}
-    lines = [f"drift: {drift.verdict}"]
+    lines = [f"drift: {_OUTCOMES.get(drift.verdict, drift.verdict)}"]
     if off:
         lines = [
-            f"{lines[0]} in {len(off)} of {len(drift.shifts)} quantities (distance in standard "
-            "deviations of training; share of images beyond its 1st or 99th percentile)"
+            f"{lines[0]} in {len(off)} of {len(drift.shifts)} quantities (distance in training "
+            "standard deviations; images outside the 1st to 99th training percentile)"
         ]
     for name, one in sorted(off.items(), key=lambda pair: -pair[1].distance):
-        shown = f"{one.verdict:<8} {one.distance:>4.1f} {one.beyond:>5.0%}"
+        shown = f"{_OUTCOMES[one.verdict]:<8} {one.distance:>4.1f} {one.beyond:>5.0%}"
         lines.append(f"  {explain_quantity(name, drift.predicted):<24} {shown}")
     return lines
 
@@ -85,9 +98,9 @@ def _drift_figure(drift: Drift) -> RenderedFigure:
             figure,
             "drift",
             alt=f"Histograms of training and external images. {_in_words(drift)}",
-            caption="Share of training and of external images, each group with the same say, as the"
-            " network sees them: after resizing and stain normalisation. Focus is a logarithm."
-            " The outermost per cent at each end is not drawn.",
+            caption="Distributions in training and external images as the network sees them (after"
+            " resizing and stain normalisation), each group with equal weight. Focus is a"
+            " logarithm. The outermost 1 % at each end is not drawn.",
         )
 
 
@@ -102,7 +115,7 @@ def _draw(axes: Axes, shift: Shift) -> None:
         {"facecolor": (COLOURS[1], 0.15), "edgecolor": COLOURS[1], "linewidth": 1.3,
          "linestyle": "--", "hatch": HATCHES[1]},
     ]  # fmt: skip
-    named = (("Training", shift.training), ("Outside", shift.outside))
+    named = (("Training", shift.training), ("External", shift.outside))
     for (label, part), style in zip(named, looks, strict=True):
         axes.stairs(_shares(part, edges), edges, fill=True, label=label, **style)
     axes.set_yticks([])
@@ -123,7 +136,7 @@ def _shares(part: Distribution, edges: FloatArray) -> FloatArray:
 def _in_words(drift: Drift) -> str:
     return "; ".join(
         f"{explain_quantity(name, drift.predicted)}: mean {one.training.mean:.3g} in training, "
-        f"{one.outside.mean:.3g} outside, {one.verdict}"
+        f"{one.outside.mean:.3g} in external images, {_OUTCOMES[one.verdict]}"
         for name, one in drift.shifts.items()
     )
 
@@ -134,7 +147,7 @@ def _drift_words(run: FinishedRun) -> list[str]:
     if drift is None:
         return []
     if drift.verdict == "unknown":
-        return [f"Whether the external images differ is unknown: {drift.reason}."]
+        return [f"Drift is unknown: {drift.reason}."]
     off = [name for name, one in drift.shifts.items() if one.verdict in {"shifted", "far off"}]
     words = [_VERDICTS[drift.verdict]]
     if off:
@@ -142,8 +155,8 @@ def _drift_words(run: FinishedRun) -> list[str]:
         words.append(f"They differ in {len(off)} of {len(drift.shifts)} quantities: {named}.")
     if "side_px" in off:
         words.append(
-            "Files of another size may show tissue at another scale: without µm per pixel of both "
-            "nobody can tell."
+            "Images of another size may show tissue at another scale; µm per pixel of both would "
+            "settle it."
         )
     return [*words, *_mix_words(drift)]
 
@@ -156,8 +169,8 @@ def _mix_words(drift: Drift) -> list[str]:
     if not name or gaps[name] <= _NOTABLE_MIX:
         return []
     return [
-        f"Of “{name}” are {share(theirs.get(name, 0.0))} of the external images and "
-        f"{share(mine[name])} of the training images: another mix of classes by itself moves "
+        f"Class “{name}” is {share(theirs.get(name, 0.0))} of the external images and "
+        f"{share(mine[name])} of the training images; a different class mix by itself shifts "
         "colours and predictions."
     ]
 
@@ -175,22 +188,21 @@ def drift_table(run: FinishedRun) -> Table | None:
             f"{one.distance:.2f}",
             share(one.beyond),
             p_text(one.chance),
-            one.verdict,
+            _OUTCOMES[one.verdict],
         )
         for name, one in shifts.items()
     ]
     first = next(iter(shifts.values()))
-    columns = ("Quantity", "Training", "Outside", "Distance", "Beyond", "Chance", "Verdict")
+    columns = ("Quantity", "Training", "External", "Distance", "Beyond", "p", "Drift")
     caption = (
-        f"Training ({_size(first.training)} measured) and outside ({_size(first.outside)}): mean ± "
-        "standard deviation, each group with the same say. Distance: between equal quantiles, in "
-        "standard deviations of training, or where that is more in the least spread that matters "
-        "(of the size: 10 %). Another size is never more than shifted. Beyond: external images "
-        "below the 1st or above the 99th percentile of training, where training has 2 %. Chance: "
-        "how probable so large a difference is among as many further groups of the training's own "
-        "source."
+        f"Training ({_size(first.training)} measured) and external ({_size(first.outside)}): mean "
+        "± standard deviation, each group with equal weight. Distance: between quantiles, in "
+        "training standard deviations or, if larger, in the smallest spread that matters (image "
+        "size: 10 %); a change of size counts as shifted at most. Beyond: external images outside "
+        "the 1st to 99th training percentile (2 % in training). p: probability of a difference as "
+        "large among equally many further groups of the training's source."
     )
-    return make_table(caption, columns, rows, texts=(0, 6))
+    return make_table(caption, columns, rows, texts=(0, 6), look="many", name="drift")
 
 
 def _spread(part: Distribution) -> str:

@@ -26,7 +26,7 @@ _WINDOW = 5
 #: Columns of the table of trainings.
 _COLUMNS = (
     *("Run", "Validation accuracy", "Training accuracy", "Epochs", "Best epoch"),
-    *("Weights", "Trained", "Frozen", "Time to best epoch", "Total time"),
+    *("Parameters", "Trained", "Frozen", "Time to best epoch", "Total time"),
 )
 #: With more epochs than this, their ends are not marked.
 _MOST_MARKED = 15
@@ -46,7 +46,7 @@ def compared_section(comparison: Comparison) -> Section:
 def learning_figures(
     runs: Mapping[str, Sequence[LearningCurve]], names: Sequence[str] = tuple(_TITLES)
 ) -> list[RenderedFigure]:
-    """Draw loss, accuracy and learning rate by epoch.
+    """Draw loss, accuracy and, where it varies, the learning rate by epoch.
 
     Of one run the folds are drawn thin, with their mean; of several runs, the mean alone.
     """
@@ -55,7 +55,8 @@ def learning_figures(
         columns = [name] if name == "lr" else [name, f"val_{name}"]
         curves = [curve for of_run in runs.values() for curve in of_run]
         present = [c for c in columns if any(len(_points(curve, c)[0]) for curve in curves)]
-        figures += [_panel(runs, name, present)] if present else []
+        is_flat = name == "lr" and all(_is_constant(curve) for curve in curves)
+        figures += [_panel(runs, name, present)] if present and not is_flat else []
     return figures
 
 
@@ -64,6 +65,11 @@ def _points(curve: LearningCurve, column: str) -> tuple[FloatArray, FloatArray]:
     values = np.array(curve.values.get(column, [None] * len(curve)), dtype=np.float64)
     known = np.isfinite(values)
     return np.array(curve.epochs)[known], values[known]
+
+
+def _is_constant(curve: LearningCurve) -> bool:
+    _, rates = _points(curve, "lr")
+    return len(rates) == 0 or bool(np.ptp(rates) == 0)
 
 
 def _window(curve: LearningCurve, column: str) -> int:
@@ -84,8 +90,9 @@ def _panel(
     runs: Mapping[str, Sequence[LearningCurve]], name: str, columns: list[str]
 ) -> RenderedFigure:
     curves = [curve for of_run in runs.values() for curve in of_run]
-    height = 3.4 + (0.25 + 0.2 * (-(-len(runs) // 2)) if len(runs) > 1 else 0)
-    with drawing(4.6, height) as (figure, axes):
+    width, height = (3.05, 2.9) if len(runs) == 1 else (4.6, 3.4)
+    height += 0.25 + 0.2 * (-(-len(runs) // 2)) if len(runs) > 1 else 0
+    with drawing(width, height) as (figure, axes):
         for order, of_run in enumerate(runs.values()):
             for column in columns:
                 is_val = column.startswith("val_")
@@ -186,17 +193,17 @@ def _caption(runs: Mapping[str, Sequence[LearningCurve]], name: str) -> str:
     if name == "lr":
         return "Learning rate at each evaluation."
     curves = [curve for of_run in runs.values() for curve in of_run]
-    text = f"{_TITLES[name]} of the training batches since the last evaluation, and of the "
-    text += "validation images at each evaluation."
+    text = f"{_TITLES[name]} on the training batches since the previous evaluation and on the "
+    text += "validation subset."
     windows = {_window(curve, name) for curve in curves} - {1}
     if windows:
         text += f" Running mean of {' or '.join(map(str, sorted(windows)))} evaluations"
-        text += ", each of them thin." if len(curves) == 1 else "."
+        text += " (thin: single values)." if len(curves) == 1 else "."
     if _are_marked(curves):
         text += " Vertical lines mark the ends of epochs."
     if len(curves) > len(runs):
         text += " Mean of the folds, until the first of them stops"
-        text += ", each of them thin." if len(runs) == 1 else "."
+        text += " (thin: single folds)." if len(runs) == 1 else "."
     return text
 
 
@@ -217,7 +224,7 @@ def _alt(runs: Mapping[str, Sequence[LearningCurve]], name: str) -> str:
 
 
 def learning_facts(curves: Sequence[LearningCurve]) -> list[Pair]:
-    """Return what a training took as pairs of name and value; means and sums of several folds."""
+    """Return epochs, best epoch and times of a training; means and sums of several folds."""
     if not curves:
         return []
     reached, total = (_seconds(curves, at_kept=at_kept) for at_kept in (True, False))
@@ -255,17 +262,18 @@ def training_table(comparison: Comparison) -> Table | None:
     """Build the table of trainings: what was kept, the weights trained, and the time."""
     rows = [_training_row(run) for run in ranked(comparison) if _is_trained(run)]
     caption = (
-        "Cost of training. The best epoch has the best validation score by the recipe's monitor, "
-        "and its weights are kept; validation accuracy there is optimistic, because it selected "
-        "the epoch. Time to the best epoch is the convergence time; total time includes earlier "
-        "transfer stages."
+        "Cost of training. The best epoch has the best value of the recipe's monitor on validation "
+        "data; its weights are used. Validation accuracy at that epoch is optimistic, because it "
+        "selected the epoch. Total time includes earlier transfer stages."
     )
     if any(len(run.learning) > 1 for run in comparison.runs):
-        caption += " With folds: mean and range; weights of one network; times summed."
-    # What no run has recorded, as those of earlier versions have not, has no column.
+        caption += " With folds: mean and range; parameters of one network; sum of times."
+    # Earlier versions have not recorded some columns.
     kept = [place for place in range(len(_COLUMNS)) if any(row[place] is not None for row in rows)]
     columns = [_COLUMNS[place] for place in kept]
-    return make_table(caption, columns, [[row[p] for p in kept] for row in rows], look="many")
+    return make_table(
+        caption, columns, [[row[p] for p in kept] for row in rows], look="many", name="training"
+    )
 
 
 def _is_trained(run: ComparedRun) -> bool:

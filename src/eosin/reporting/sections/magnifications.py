@@ -151,7 +151,7 @@ def _rocs(parts: dict[str, PartMetrics]) -> RenderedFigure | None:
             figure,
             "magnification_roc",
             alt=f"ROC curve at each magnification. {'; '.join(words)}.",
-            caption=f"ROC curve at each magnification{', one class against the rest' * several}.",
+            caption=f"ROC curve at each magnification{', each class against the rest' * several}.",
         )
 
 
@@ -174,4 +174,10 @@ def table(run: FinishedRun) -> Table | None:
         ),
     ]
     heads = ("Magnification", *parts)
-    return make_table("By magnification.", heads, rows if parts else [], look="many")
+    return make_table(
+        "Metrics by magnification.",
+        heads,
+        rows if parts else [],
+        look="many",
+        name="metrics_by_magnification",
+    )

@@ -10,7 +10,7 @@ from eosin.artifacts.layout import ModelFolder
 from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing, TransferStage
 from eosin.artifacts.stain import FITTED_ON, SeparationReference, StainReference
 from eosin.core.text import count, listing, quantity
-from eosin.reporting.formatting import number, times
+from eosin.reporting.formatting import amount, number, times
 from eosin.reporting.outline import (
     Cell,
     Facts,
@@ -24,14 +24,14 @@ from eosin.reporting.outline import (
 from eosin.reporting.sections.results import member_network, members_of
 from eosin.runs.finished import FinishedRun
 
-#: Test-time augmentations; an image is evaluated as it is by default.
-_TEST_TIME = {"none": "", "dihedral": "the mean over eight mirrored and turned views of an image"}
-_FROM_SCRATCH = "none: trained from scratch"
+#: Test-time augmentations; none by default.
+_TEST_TIME = {"none": "", "dihedral": "mean over eight views (mirrored, rotated by 90°)"}
+_FROM_SCRATCH = "random"
 _METHODS = {"macenko": "Macenko", "reinhard": "Reinhard", "vahadane": "Vahadane"}
 _COUNTED = {"params": "Parameters", "trainable": "Trained", "buffers": "Buffers"}
 #: Facts that the card leaves to other sections.
 _ELSEWHERE = {
-    "Threshold", "Temperature", "Transfer", "Training data licence", "Model licence",
+    "Threshold", "Temperature", "Initial weights", "Training data licence", "Model licence",
     "SHA-256 of the weights", "Intended use",
 }  # fmt: skip
 
@@ -47,7 +47,7 @@ def brief(run: FinishedRun) -> Section:
     facts, model = model_facts(run), run.model
     extra: list[Pair] = [("Modality", model.modality)] if model else []
     if model is not None and model.macs is not None:
-        extra.append(("Work", f"{model.macs / 1e6:,.0f} million multiply-accumulates an image"))
+        extra.append(("Compute", f"{amount(model.macs / 1e6, 0)} M MACs per image"))
     folder = ModelFolder(run.folder.model)
     sizes = [
         f"{path.name} {path.stat().st_size / 1e6:.2f} MB"
@@ -57,7 +57,7 @@ def brief(run: FinishedRun) -> Section:
     files = [("Files", ", ".join(sizes))] if sizes else []
     own = [fact for fact in facts if fact[0] not in _ELSEWHERE]
     hashed = select(facts, "SHA-256 of the weights")
-    return Section("What it is", Facts([*own, *extra, *hashed, *files]))
+    return Section("Model details", Facts([*own, *extra, *files, *hashed]))
 
 
 def layers_table(run: FinishedRun) -> Table | None:
@@ -70,15 +70,15 @@ def layers_table(run: FinishedRun) -> Table | None:
     counted = ("params", "trainable", "buffers") if frozen else ("params", "buffers")
     shown: list[tuple[Cell | str | int, ...]] = [
         (row.name, row.kind, row.shape_text, *(getattr(row, name) for name in counted))
-        for row in [*rows, total.model_copy(update={"name": "In all"})]
+        for row in [*rows, total.model_copy(update={"name": "Total"})]
     ]
     sides = " × ".join(map(count, table.input_shape))
-    caption = f"Layers, with output shapes (channels first) for an input of {sides}."
+    caption = f"Layers with output shapes (channels first) for an input of {sides}."
     if len(rows) < len(table.layers):
         n_layers = quantity(len(table.layers), "layer")
-        caption += f" A block stands for its layers; layers.json lists all {n_layers}."
+        caption += f" Summarised by block; layers.json lists all {n_layers}."
     heads = ("Layer", "Kind", "Output", *(_COUNTED[name] for name in counted))
-    return make_table(caption, heads, shown, texts=(0, 1), look="many")
+    return make_table(caption, heads, shown, texts=(0, 1), look="many", name="layers")
 
 
 def answers(run: FinishedRun) -> dict[str, str]:
@@ -92,13 +92,13 @@ def answers(run: FinishedRun) -> dict[str, str]:
     several = run.model.architecture == "ensemble"
     scale = "" if given.scale == 1 else f"value × {given.scale:.3g}, "
     return {
-        "preparation": joined(select(facts, "Input", "Stain normalisation", "Scale")),
+        "preparation": joined(select(facts, "Input", "Stain normalisation", "Pixel size")),
         "input": joined(select(facts, "Input", "Channel windows")),
-        "network": joined(select(facts, "Network", "Weights")),
-        "initial_weights": joined(select(facts, "Transfer")),
-        "ensembling": joined(select(facts, "Weights")) if several else "one network",
-        "specification": f"in full: {listing([folder.info.name, *files])}",
-        "transformation": f"{scale}less the mean {mean}, over {std}{policy}",
+        "network": joined(select(facts, "Network", "Parameters")),
+        "initial_weights": joined(select(facts, "Initial weights")),
+        "ensembling": joined(select(facts, "Parameters")) if several else "single network",
+        "specification": f"complete: {listing([folder.info.name, *files])}",
+        "transformation": f"{scale}mean ({mean}), std ({std}){policy}",
         "output": f"probability of each class; threshold {joined(select(facts, 'Threshold'))}",
     }
 
@@ -110,17 +110,17 @@ def model_facts(run: FinishedRun) -> list[Pair]:
         return []
     facts = [
         ("Network", _network(model)),
-        ("Weights", _weights(model)),
+        ("Parameters", _weights(model)),
         ("Input", _input(model)),
         ("Channel windows", _windows(model)),
         ("Stain normalisation", _stain_fact(model.preprocessing)),
-        ("Evaluated by", _TEST_TIME[model.test_time]),
-        ("Scale", f"{model.mpp:g} µm per pixel at the input" if model.mpp else "unknown"),
+        ("Test-time augmentation", _TEST_TIME[model.test_time]),
+        ("Pixel size", f"{model.mpp:g} µm at the network input" if model.mpp else "unknown"),
         ("Classes", ", ".join(model.class_names)),
         ("Positive class", model.positive or "none"),
         ("Threshold", _stored_threshold(model)),
         ("Temperature", _temperature(model)),
-        ("Transfer", _transfer(run)),
+        ("Initial weights", _transfer(run)),
         ("Training data licence", model.data_licence),
         ("Model licence", model.licence),
         ("SHA-256 of the weights", model.weights_sha256),
@@ -143,9 +143,9 @@ def _network(model: ModelInfo) -> str:
 def _input(model: ModelInfo) -> str:
     given = model.preprocessing
     if isinstance(given, Embedding):
-        return f"{quantity(len(given.channels), 'feature')} of {given.table}, computed elsewhere"
+        return f"{quantity(len(given.channels), 'feature')} from {given.table}"
     size = f"{'×'.join(str(side) for side in given.input_px)} px"
-    cropped = ", cropped to the centre" if given.resize == "centre_crop" else ""
+    cropped = ", centre-cropped" if given.resize == "centre_crop" else ""
     return f"{size}, {_channels(model)}{cropped}"
 
 
@@ -166,7 +166,7 @@ def _windows(model: ModelInfo) -> str:
     ends = zip(model.preprocessing.channels, window.low, window.high, strict=True)
     spans = ", ".join(f"{name} {low:,.0f}–{high:,.0f}" for name, low, high in ends)
     if window.percentiles is None:
-        return f"{spans} counts (the whole range of the files' type)"
+        return f"{spans} counts (full range of the files' data type)"
     low, high = (f"{p:g}" for p in window.percentiles)
     return f"{spans} counts (percentiles {low} and {high} of the training images)"
 
@@ -174,19 +174,23 @@ def _windows(model: ModelInfo) -> str:
 def _weights(model: ModelInfo) -> str:
     members = _members(model)
     if model.members:
-        return f"{quantity(model.params, 'learnable weight')} in {members} members"
-    each = quantity(model.params // members, "learnable weight")
-    return each if members == 1 else f"{members} members of {each}"
+        return f"{count(model.params)} in {members} members"
+    each = count(model.params // members)
+    return each if members == 1 else f"{members} members of {each} each"
 
 
 def _temperature(model: ModelInfo) -> str:
-    return f"{model.temperature:.3f}" if _members(model) == 1 else "each member's own, inside"
+    return (
+        f"{model.temperature:.3f}"
+        if _members(model) == 1
+        else "each member's own, part of its network"
+    )
 
 
 def _stored_threshold(model: ModelInfo) -> str:
     threshold = model.threshold
     if threshold.value is None:
-        return "none: the most probable class decides"
+        return "none: the most probable class is decided"
     return f"{number(threshold.value)} ({threshold.source})"
 
 
@@ -224,8 +228,8 @@ def _training(
         kinds = Counter(re.sub(r"\d+", "*", weight) for weight in unfrozen)
         which = listing(f"{kind} ({count})" for kind, count in kinds.items())
         kept += (
-            f", except {quantity(len(unfrozen), 'tensor')} that no earlier training had included"
-            f" and that stayed trainable: {which}"
+            f", except {quantity(len(unfrozen), 'tensor')} absent from the initial weights, which"
+            f" stayed trainable: {which}"
         )
     shown = "; ".join(text for text in (licence, kept) if text)
     return f"{name} ({shown})" if shown else name
@@ -234,12 +238,12 @@ def _training(
 def _stain_fact(given: Preprocessing) -> str:
     """Describe the target of stain normalisation in a sentence; empty without one."""
     if given.training_stain is not None:
-        return f"of training images alone, all others are raw. {_reference(given.training_stain)}"
+        return f"training images only. {_reference(given.training_stain)}"
     return "" if given.stain is None else _reference(given.stain)
 
 
 def _reference(reference: StainReference) -> str:
-    of = f"{_METHODS[reference.method]}: each {reference.unit}'s own stain is brought to that of "
+    of = f"{_METHODS[reference.method]}, per {reference.unit}, to the stain of "
     source = reference.fitted_on
     if source.startswith(FITTED_ON):
         units = f" of {quantity(reference.n_units, reference.unit)}"

@@ -1,13 +1,14 @@
-"""One model under two splits, strict and as published: what the difference means."""
+"""One model under two splits, strict and as published, and the difference between them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from eosin.artifacts.layout import AS_PUBLISHED, STRICT
 from eosin.artifacts.metrics import Metric
 from eosin.core.text import count, quantity
+from eosin.core.types import Estimate
 from eosin.metrics.catalogue import COMPARED, LEADING, MAIN_METRICS
 from eosin.reporting.formatting import (
     capitalised,
@@ -36,10 +37,11 @@ from eosin.reporting.train_test_overlap import (
     train_test_overlap,
     unit_name,
 )
+from eosin.runs.comparison import compare_splits
 from eosin.runs.finished import FinishedRun
 
 #: Names of the two splits, in the order of the page.
-LABELS = {STRICT: "Strict split, by group", AS_PUBLISHED: "As published, by image"}
+LABELS = {STRICT: "Strict split, by patient", AS_PUBLISHED: "As published, by image"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +62,8 @@ def protocol(key: str, run: FinishedRun) -> Protocol:
 def protocols_page(name: str, strict: Protocol, published: Protocol) -> Page:
     """Return the page of both splits; ``name`` is its title."""
     both = (strict, published)
-    words, figures = _meaning(strict, published), Figures(chart(both), _roc(both))
+    gaps = compare_splits(strict.run, published.run)
+    words, figures = _meaning(strict, published, gaps), Figures(chart(both), _roc(both))
     links = [Cell(p.label, href=f"{p.key}/{p.run.folder.report.name}") for p in both]
     leaks = (Section(p.label, _leak_words(p), *audit.findings(p.run)) for p in both)
     return Page(
@@ -70,12 +73,13 @@ def protocols_page(name: str, strict: Protocol, published: Protocol) -> Page:
         verdict=_protocols_verdict(strict, published),
         simulated=any(protocol.run.simulated for protocol in both),
         sections=(
-            Section("What the difference means", *words, figures, nav="Meaning"),
-            Section("Numbers", _size_table(both), _metric_table(both)),
-            Section("The leak", *leaks),
-            Section("Both runs in full", Points(links), nav="Both runs"),
+            Section("Interpretation", *words, figures),
+            Section("Metrics", _size_table(both), _metric_table(both, gaps)),
+            Section("Train-test overlap", *leaks, nav="Overlap"),
+            Section("Reports of both runs", Points(links), nav="Both runs"),
         ),
-        footer="Made by Eosin from the two run folders alone.",
+        footer="Created by Eosin from the two run folders.",
+        has_files=True,
     )
 
 
@@ -84,7 +88,7 @@ def chart(both: Sequence[Protocol], title: str = "") -> RenderedFigure | None:
     return interval_figure(
         [Series(protocol.label, protocol.run.evaluated.image) for protocol in both],
         name="protocols",
-        caption="Each metric under both splits, with its 95 % interval.",
+        caption="Metrics under both splits, with 95 % intervals.",
         title=title,
         only=COMPARED,
     )
@@ -100,7 +104,7 @@ def _size_table(both: Sequence[Protocol]) -> Table | None:
     columns = [_sizes(one) for one in both]
     heads = ("", *(one.label for one in both))
     rows = [(name, *(column[name] for column in columns)) for name in columns[0]]
-    return make_table("What each split evaluates.", heads, rows)
+    return make_table("Test data under each split.", heads, rows, name="test_data")
 
 
 def _sizes(one: Protocol) -> dict[str, str | int | None]:
@@ -109,28 +113,40 @@ def _sizes(one: Protocol) -> dict[str, str | int | None]:
         "Images": evaluated.n_images,
         "Patients": evaluated.n_patients,
         "Groups": evaluated.n_groups,
-        "Evaluated groups also trained on": seen.n_groups if seen else None,
-        "Evaluated images of those": seen.n_images if seen else None,
+        f"Test {_units(one.run)} also in training": seen.n_groups if seen else None,
+        "Test images of those": seen.n_images if seen else None,
     }
+    if evaluated.n_patients == evaluated.n_groups:
+        del known["Groups"]
     found = len(one.run.audit.leaks) if one.run.audit else None
     sizes = {name: "unknown" if value is None else value for name, value in known.items()}
-    return {**sizes, "Leaks that the audit found": found}
+    return {**sizes, "Leaks found by the audit": found}
 
 
-def _metric_table(both: Sequence[Protocol]) -> Table | None:
+def _units(run: FinishedRun) -> str:
+    return "groups" if unit_name(run) == "group" else "patients"
+
+
+def _metric_table(both: Sequence[Protocol], gaps: Mapping[str, Estimate]) -> Table | None:
     rows = []
     for name in MAIN_METRICS:
         strict, published = (protocol.run.evaluated.image.get(name) for protocol in both)
         if strict is not None or published is not None:
-            rows.append((metric_label(name), strict, published, _gap(strict, published)))
-    caption = "Metrics of the most probable class with 95 % intervals."
+            gap = _gap(gaps[name]) if name in gaps else None
+            rows.append((metric_label(name), strict, published, gap))
+    caption = (
+        "Metrics of the argmax with 95 % intervals. Difference: published less strict; patients of "
+        "both test sets are resampled together."
+    )
     return make_table(caption, ("Metric", *(p.label for p in both), "Difference"), rows)
 
 
-def _gap(strict: Metric | None, published: Metric | None) -> str | None:
-    if strict is None or published is None or strict.value is None or published.value is None:
+def _gap(gap: Estimate) -> str | None:
+    if gap.value is None:
         return None
-    return signed(published.value - strict.value)
+    if gap.low is None or gap.high is None:
+        return signed(gap.value)
+    return f"{signed(gap.value)} ({signed(gap.low)} to {signed(gap.high)})"
 
 
 def _leading(strict: Protocol, published: Protocol) -> tuple[str, Metric, Metric] | None:
@@ -146,28 +162,27 @@ def _protocols_verdict(strict: Protocol, published: Protocol) -> str:
     """Return one sentence with both values."""
     found = _leading(strict, published)
     if found is None:
-        return "The two runs share no metric that has a value."
+        return "The two runs have no metric in common."
     name, a, b = found
     label = leading_name(name, strict.run)
     return (
-        f"{capitalised(label)} {metric_text(a)} when whole groups are held out; "
-        f"{metric_text(b)} when images are divided one by one, as published."
+        f"{capitalised(label)} {metric_text(a)} with a split by {unit_name(strict.run)}; "
+        f"{metric_text(b)} with a split by image, as published."
     )
 
 
-def _meaning(strict: Protocol, published: Protocol) -> list[str]:
+def _meaning(strict: Protocol, published: Protocol, gaps: Mapping[str, Estimate]) -> list[str]:
     """Explain the difference in plain words."""
     found = _leading(strict, published)
     words = []
     if found is not None:
         name, a, b = found
         words.append(_difference(leading_name(name, strict.run), a, b))
-        words.append(_overlap(a, b))
+        words.append(_chance(gaps.get(name)))
     words.append(
-        "The strict number is the one to expect on patients whom nobody has seen before; the other"
-        " one also rewards recognising a patient's slides, stain and scanner. Each interval tells"
-        " how much the number would vary with other test groups; it does not cover a bias of the"
-        " split itself, and the two test sets are not the same images."
+        "The strict figure estimates performance on new patients; the other one also rewards"
+        " recognising a patient's slides, stain and scanner. The intervals describe sampling of"
+        " test groups; they do not cover the bias of a split, and the two test sets differ."
     )
     return words
 
@@ -175,37 +190,40 @@ def _meaning(strict: Protocol, published: Protocol) -> list[str]:
 def _difference(label: str, strict: Metric, published: Metric) -> str:
     gap = (published.value or 0.0) - (strict.value or 0.0)
     if abs(gap) < 0.0005:
-        return f"In this experiment both splits give the same {label} to three decimals."
-    reports = "In this experiment the published split reports"
-    than = f"{'more' if gap > 0 else 'less'} {label} than the strict one"
-    what = ", for the same network, recipe and images" if gap > 0 else ": it does not flatter here"
-    return f"{reports} {number(abs(gap))} {than}{what}."
+        return f"Both splits give the same {label} to three decimals."
+    than = f"{number(abs(gap))} {'higher' if gap > 0 else 'lower'} under the published split"
+    what = ", for the same network, recipe and images"
+    if gap <= 0:
+        what = ": it is not optimistic here"
+    return f"{capitalised(label)} is {than}{what}."
 
 
-def _overlap(a: Metric, b: Metric) -> str:
-    if a.low is None or a.high is None or b.low is None or b.high is None:
-        return "At least one of the two has no interval, so chance cannot be ruled out."
-    if a.low <= b.high and b.low <= a.high:
+def _chance(gap: Estimate | None) -> str:
+    """Return whether the interval of the difference includes 0."""
+    if gap is None or gap.low is None or gap.high is None:
+        return "The difference has no interval, so chance cannot be ruled out."
+    ends = f"{signed(gap.low)} to {signed(gap.high)}"
+    if gap.low <= 0 <= gap.high:
         return (
-            "The two intervals overlap: at this sample size the difference may be chance, and this"
-            " experiment alone does not show that the splits differ."
+            f"The 95 % interval of the difference, {ends}, includes 0: at this sample size the "
+            "difference may be due to chance."
         )
-    return "The two intervals do not overlap: chance alone is an unlikely explanation."
+    return f"The 95 % interval of the difference, {ends}, excludes 0."
 
 
 def _leak_words(protocol: Protocol) -> str:
     """Describe the train-test overlap of a run."""
     seen, run = protocol.seen, protocol.run
     if seen is None:
-        return "This run does not tell which groups were trained on."
+        return "This run does not record its training groups."
     unit = unit_name(run)
     if not seen.n_groups:
-        return f"No evaluated {unit} was also trained on."
+        return f"No test {unit} is also in training."
     n, total = seen.n_groups, run.evaluated.n_groups
     of = f" of {count(total)} ({share(n / total)})" if total else ""
-    text = f"{count(n)}{of} evaluated {unit}s were also trained on"
+    text = f"{count(n)}{of} test {unit}s are also in training"
     if seen.n_images is not None:
-        text += f", with {quantity(seen.n_images, 'evaluated image')}"
+        text += f", with {quantity(seen.n_images, 'test image')}"
         if run.evaluated.n_images >= seen.n_images:
             text += f" ({share(seen.n_images / run.evaluated.n_images)})"
     return f"{text}."

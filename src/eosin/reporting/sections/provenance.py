@@ -11,25 +11,28 @@ from eosin.reporting.sections.data import dataset_facts
 from eosin.reporting.sections.results import members_of
 from eosin.runs.finished import FinishedRun
 
+#: Names of stages whose names in the file are others.
+_STAGES = {"judge": "evaluate"}
+
 
 def section(run: FinishedRun) -> Section:
     """Return the section of the page."""
-    where = "Where its members' run folders lie" if members_of(run) else "Inside this run's folder"
+    where = "In the folder of its members' runs" if members_of(run) else "Inside the run folder"
     recipe = Code(run.recipe_text or "")
     return Section(
         "Provenance",
         Section("Data set", Facts(dataset_facts(run))),
         model.section(run),
         Section("Environment", Facts(environment_facts(run))),
-        Section("Run it again", f"{where}:", Code("\n".join(rerun_commands(run)))),
-        Section("The recipe, every default written out", recipe, fold="closed"),
+        Section("Reproduce", f"{where}:", Code("\n".join(rerun_commands(run)))),
+        Section("Recipe with all defaults", recipe, fold="closed"),
     )
 
 
 def answers(run: FinishedRun) -> dict[str, str]:
     """Return the answers to items of reporting guidelines, empty where the run has none."""
     facts = environment_facts(run)
-    again = f"Eosin {joined(select(facts, 'Eosin'))} and the run's recipe.toml make it again"
+    again = f"reproducible with Eosin {joined(select(facts, 'Eosin'))} and recipe.toml"
     return {
         "software": joined(select(facts, "Eosin", "Python", "Packages")),
         "code": again if run.recipe is not None and run.environment is not None else "",
@@ -41,16 +44,18 @@ def environment_facts(run: FinishedRun) -> list[Pair]:
     environment = run.environment
     if environment is None:
         return []
-    times = "; ".join(f"{stage} {duration(s)}" for stage, s in environment.seconds.items())
+    times = "; ".join(
+        f"{_STAGES.get(stage, stage)} {duration(s)}" for stage, s in environment.seconds.items()
+    )
     facts = [
         ("Eosin", environment.eosin),
-        ("Made", environment.created),
+        ("Created", environment.created),
         ("Command", environment.command),
         ("Python", environment.python),
         ("Platform", environment.platform),
         ("Device", environment.device),
         ("Precision", environment.precision),
-        ("Commit", environment.git or "not from a working tree"),
+        ("Commit", environment.git or "unknown (not run in a Git working tree)"),
         ("Seed", str(environment.seed)),
         ("Time", times),
         ("Packages", ", ".join(f"{name} {v}" for name, v in environment.packages.items())),
@@ -61,7 +66,7 @@ def environment_facts(run: FinishedRun) -> list[Pair]:
 def rerun_commands(run: FinishedRun) -> list[str]:
     """Return the commands that repeat this run, from inside its folder."""
     if members := members_of(run):
-        return [f"eosin ensemble {shlex.join(one.run for one in members)} -o ANEW"]
+        return [f"eosin ensemble {shlex.join(one.run for one in members)} -o RERUN"]
     if run.recipe is None:
-        return ["eosin evaluate MODEL --data MANIFEST.csv -o ANEW", "eosin report ANEW"]
-    return ["eosin train recipe.toml -o ../anew"]
+        return ["eosin evaluate MODEL --data MANIFEST.csv -o RERUN", "eosin report RERUN"]
+    return ["eosin train recipe.toml -o ../rerun"]

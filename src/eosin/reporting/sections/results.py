@@ -16,9 +16,15 @@ from eosin.core.text import listing, quantity
 from eosin.data.external import EXTERNAL
 from eosin.metrics.catalogue import HEADLINE, LOWER_IS_BETTER, MAIN_METRICS, METRICS
 from eosin.reporting import train_test_overlap as overlap
-from eosin.reporting.formatting import metric_label, metric_text, number
+from eosin.reporting.formatting import (
+    coverage,
+    exception,
+    metric_label,
+    metric_text,
+    number,
+    plain_reason,
+)
 from eosin.reporting.outline import (
-    Figures,
     Pair,
     RenderedFigure,
     Section,
@@ -28,57 +34,93 @@ from eosin.reporting.outline import (
     make_table,
 )
 from eosin.reporting.style import COLOURS, INK, MARKERS, drawing, render_figure
-from eosin.reporting.train_test_overlap import has_units, threshold_text, units
+from eosin.reporting.train_test_overlap import threshold_text, units
 from eosin.runs.finished import FinishedRun
 
-#: Heading of metrics at thresholds that differ between folds.
-_FOLDS_THRESHOLDS = "At each fold's tuned threshold"
+#: Heading of metrics of the most probable class, and at thresholds that differ between folds.
+_ARGMAX, _FOLDS_THRESHOLDS = "Most probable class", "At each fold's tuned threshold"
+#: Metrics of the first screen, without and with a positive class; those of decisions are shown at
+#: the tuned threshold, if there is one.
+_KEY = (
+    ("auc", "accuracy", "balanced_accuracy", "f1_macro"),
+    ("auc", "accuracy", "recall", "specificity"),
+)
+_OF_DECISIONS = ("recall", "specificity")
 #: Metrics that compare ensemble members.
 _OF_MEMBERS = HEADLINE[:3]
 _ALONE = (
-    "no patient or group is known, so each image stands for itself: where images share one, "
+    "no patient or group is known, so every image counts as its own: where images share a patient, "
     "intervals are too narrow"
 )
 
 
 def section(run: FinishedRun) -> Section:
-    """Return the section of the page."""
-    chart = interval_figure(
-        [Series("Image", run.evaluated.image)],
-        name="headline",
-        caption=f"Metrics of the {overlap.split_name(run)} with their 95 % intervals.",
-    )
-    head, limits = overlap.caution(run) or ("", "")
+    """Return the section of all metrics."""
     tables = _headline_tables(run)
     return Section(
-        "Result",
-        Text(limits, look="caution", head=head),
-        Figures(chart),
+        "All metrics",
         members_table(run),
         _rounds_table(run),
         *tables,
-        Text(_remarks(run, any(table and table.has_gaps for table in tables)), look="small"),
-        Section("The same for the other splits of this run", *_other_tables(run), fold="closed"),
+        Text(_remarks(run), look="small"),
+        Section("Other splits of this run", *_other_tables(run), fold="closed"),
     )
 
 
-def _remarks(run: FinishedRun, has_gaps: bool) -> str:
+def key_figures(run: FinishedRun) -> list[Pair]:
+    """Return the three or four figures of the first screen, with their intervals."""
+    evaluated = run.evaluated
+    shown = [(name, evaluated.image.get(name)) for name in _KEY[evaluated.positive is not None]]
+    labels = {name: metric_label(name, short=True) for name, _ in shown}
+    if evaluated.positive is None:
+        labels["auc"] = "Macro AUC"
+    if threshold_text(run):
+        value = evaluated.threshold.value
+        at = f"at threshold {number(value)}" if value is not None else "at the folds' thresholds"
+        for name in _OF_DECISIONS:
+            labels[name] += f" {at}"
+        shown = [
+            (name, evaluated.at_threshold.get(name) if name in _OF_DECISIONS else metric)
+            for name, metric in shown
+        ]
+    return [
+        (labels[name], metric_text(metric))
+        for name, metric in shown
+        if metric is not None and metric.value is not None
+    ]
+
+
+def intervals_words(run: FinishedRun) -> str:
+    """Describe the intervals, once for the page: how they are made and how well they cover."""
+    unit = overlap.unit_name(run)
+    n_units = quantity(run.evaluated.n_groups, unit)
+    words = f"In parentheses: 95 % confidence intervals, from resampling {n_units}."
+    metrics = [metric for metric in run.evaluated.image.values() if metric.low is not None]
+    usual = [metric.reason for metric in metrics if not exception(metric.reason)]
+    covered = sorted({found for reason in usual if (found := coverage(reason)) is not None})
+    if covered:
+        span = " to ".join(f"{end} %" for end in dict.fromkeys((covered[0], covered[-1])))
+        words += (
+            f" In simulations with as few {unit}s, such intervals contained the true value {span}"
+            " of the time."
+        )
+    marked = any(exception(metric.reason) for metric in run.evaluated.image.values())
+    return words + (" Letters in tables mark exceptions, listed at the end." if marked else "")
+
+
+def _remarks(run: FinishedRun) -> str:
     threshold, found = threshold_text(run), []
     if threshold:
         found.append(f"Tuned threshold: {threshold}.")
-    if has_units(run):
-        whole = "Intervals come from resampling whole groups, since images of one group"
-        found.append(f"{whole} are not independent.")
-    else:
-        found.append("Intervals come from resampling images one by one.")
     if run.evaluated.n_patients is None:
-        found.append("Nothing is told by patient, since not every image has one.")
-    return " ".join([*found, *(["“—”: not measured there."] if has_gaps else [])])
+        found.append("No metrics by patient: the patient of some images is unknown.")
+    return " ".join(found)
 
 
 def brief(run: FinishedRun) -> Section:
     """Return the section of the card."""
-    return Section("Performance", *_headline_tables(run))
+    words = intervals_words(run) if run.evaluated.n_images else ""
+    return Section("Performance", *_headline_tables(run), Text(words, look="small"))
 
 
 def answers(run: FinishedRun) -> dict[str, str]:
@@ -125,7 +167,7 @@ def support_facts(split: SplitMetrics) -> list[Pair]:
     known = [metric for metric in shown if metric.value is not None and metric.reason]
     support = [str(metric.reason) for metric in known if metric.low is not None][:1]
     lacks = dict.fromkeys(str(metric.reason) for metric in known if metric.low is None)
-    facts = [("rests on", reason) for reason in support]
+    facts = [("note", plain_reason(reason)) for reason in support]
     facts += [("no interval", reason) for reason in lacks]
     if split.n_patients is None and split.n_groups == split.n_images:
         facts.append(("caution", _ALONE))
@@ -157,27 +199,29 @@ def format_members(members: Iterable[EnsembleMember]) -> list[str]:
 def _headline_tables(run: FinishedRun) -> list[Table | None]:
     """Build the metric tables of the evaluated split: by image, and by patient if known."""
     evaluated = run.evaluated
-    blocks = {"Most probable class": evaluated.image}
+    blocks = {_ARGMAX: evaluated.image}
     if threshold_text(run):
         value = evaluated.threshold.value
         at = f"At the tuned threshold {number(value)}" if value is not None else _FOLDS_THRESHOLDS
         blocks[at] = evaluated.at_threshold
-    kind = "means over the classes, one against the rest"
+    kind = "means over the classes, each against the rest"
     if evaluated.positive is not None:
         kind = f"positive class: {evaluated.positive}"
-    caption = f"Metrics of {units(run)} with 95 % intervals; {kind}."
-    return [headline_table(caption, blocks), _votes_table(run)]
+    caption = f"Metrics on {units(run)}; {kind}."
+    return [headline_table(caption, blocks, name="metrics"), _votes_table(run)]
 
 
 def _other_tables(run: FinishedRun) -> list[Table | None]:
     tables = []
     for name, split in run.metrics.items():
-        blocks = {"Most probable class": split.image}
+        blocks = {_ARGMAX: split.image}
         if threshold_text(run):
             blocks["At the tuned threshold"] = split.at_threshold
-        by = " (each fold's network alone)" if name == TEST_BY_FOLD else ""
-        caption = f"Split “{name}”{by}: {split.n_images:,} images in {split.n_groups:,} groups."
-        tables += [headline_table(caption, blocks)] if name != run.split else []
+        by = " (each fold's network by itself)" if name == TEST_BY_FOLD else ""
+        groups = quantity(split.n_groups, "patient" if split.n_patients else "group")
+        caption = f"Split “{name}”{by}: {quantity(split.n_images, 'image')} of {groups}."
+        if name != run.split:
+            tables.append(headline_table(caption, blocks, name=f"metrics_{name}"))
     return tables
 
 
@@ -192,31 +236,32 @@ def _rounds_table(run: FinishedRun) -> Table | None:
     shown = [(str(repeat), own) for repeat, own in sorted(rounds)]
     shown += [("All", networks)] if len(shown) > 1 else []
     return make_table(
-        "Accuracy of the folds' networks on the test images, each network alone.",
+        "Accuracy of each fold's network on the test images.",
         ("Repeat", "Networks", "Mean", "Lowest", "Highest"),
         [(name, len(own), *map(number, (own.mean(), own.min(), own.max()))) for name, own in shown],
+        name="networks_of_folds",
     )
 
 
 def _votes_table(run: FinishedRun) -> Table | None:
     """Build the table of metrics by patient; ``None`` if there are none.
 
-    A vote is right or wrong for a whole patient: Wilson's interval, which needs no resampling,
-    stands beside the clustered one.
+    A vote is right or wrong for a whole patient: Wilson's interval, which needs no resampling, is
+    shown beside the clustered one.
     """
-    block, n_patients = run.evaluated.patient, run.evaluated.n_patients
-    if all(metric.value is None for metric in block.values()):
+    block = {k: metric for k, metric in run.evaluated.patient.items() if metric.value is not None}
+    if not block:
         return None
-    rows: list[list[str | int | Metric | None]] = []
-    for name, metric in block.items():
-        n = n_patients if metric.n is None else metric.n
-        rows.append([metric_label(name), None if metric.value is None else n, metric])
-    columns = ["Metric", "Patients", "Value with 95 % interval"]
+    rows: list[list[str | int | Metric | None]] = [
+        [metric_label(name), run.evaluated.n_patients if metric.n is None else metric.n, metric]
+        for name, metric in block.items()
+    ]
+    columns = ["Metric", "Patients", "Value"]
     if any(metric.wilson for metric in block.values()):
         columns.append("Wilson's interval")
         for row, metric in zip(rows, block.values(), strict=True):
             row.append("–".join(map(number, metric.wilson)) if metric.wilson else None)
-    return make_table("The same by patient.", columns, rows)
+    return make_table("Metrics by patient.", columns, rows, name="metrics_by_patient")
 
 
 def members_of(run: FinishedRun) -> list[EnsembleMember]:
@@ -233,14 +278,15 @@ def members_table(run: FinishedRun) -> Table | None:
         (one.run, member_network(one), one.input_px[0], one.params, one.metrics) for one in members
     ]
     largest, weights = max(row[2] for row in rows), sum(row[3] for row in rows)
-    rows.append(("Their mean", "ensemble", largest, weights, image))
+    rows.append(("Ensemble", "ensemble", largest, weights, image))
     names = [metric_label(name, short=True) for name in _OF_MEMBERS]
     return make_table(
-        "The members and the mean of their probabilities, evaluated on the same images.",
-        ("Run", "Network", "Input", "Weights", *names),
+        "Members and ensemble (mean of the members' probabilities), on the same images.",
+        ("Run", "Network", "Input", "Parameters", *names),
         [(*row[:2], f"{row[2]} px", row[3], *map(row[4].get, _OF_MEMBERS)) for row in rows],
         texts=(0, 1),
         look="many",
+        name="members",
     )
 
 
@@ -334,12 +380,12 @@ def _frame(axes: Axes, names: list[str], title: str, start: float, *, several: b
 
 
 def _alt(series: Sequence[Series], names: list[str], title: str) -> str:
-    def told(entry: Series, name: str) -> str:
+    def value(entry: Series, name: str) -> str:
         text = metric_text(entry.metrics.get(name))
         return f"{entry.label} {text}" if len(series) > 1 else text
 
     rows = (
-        f"{metric_label(name, short=True)}: {', '.join(told(entry, name) for entry in series)}"
+        f"{metric_label(name, short=True)}: {', '.join(value(entry, name) for entry in series)}"
         for name in names
     )
     head = f"{title}. " if title else ""

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from eosin.core.text import count, listing, quantity
-from eosin.reporting.formatting import metric_text, part_name
+from eosin.core.text import count, listing
+from eosin.reporting.formatting import metric_text, subset_name
 from eosin.reporting.outline import (
     Cell,
     Facts,
     Figures,
-    Fold,
     Pair,
     Section,
     Table,
@@ -28,8 +25,6 @@ from eosin.reporting.sections.split import balance_words, split_words
 from eosin.runs.comparison import learning_curves
 from eosin.runs.finished import FinishedRun
 
-#: Epochs up to which their table is open.
-_MOST_EPOCHS = 20
 #: Columns of the table by epoch: those of P1's Table 1.
 _BY_EPOCH = {
     "accuracy": "Training accuracy",
@@ -45,14 +40,14 @@ def section(run: FinishedRun) -> Section:
     curves = learning_curves(run)
     figures = Figures(*learning_figures({"": curves}))
     facts = Facts(learning_facts(curves))
-    by_epoch = Section("Training by epoch", history_table(run), fold=_fold(run.history))
-    return Section("Learning", figures, facts, by_epoch, _folds_table(run))
+    by_epoch = Section("Training by epoch", history_table(run), fold="closed")
+    return Section("Training", facts, figures, by_epoch, _folds_table(run))
 
 
 def brief(run: FinishedRun) -> Section:
-    """Return the section of the card: the training, or the runs that an ensemble averages."""
-    made = ("Eosin", "Made", "Device", "Precision", "Commit", "Seed", "Packages")
-    transfer = select(model_facts(run), "Transfer")
+    """Return the section of the card: the training, or the members of an ensemble."""
+    made = ("Eosin", "Created", "Device", "Precision", "Commit", "Seed", "Packages")
+    transfer = select(model_facts(run), "Initial weights")
     facts = [*_recipe_facts(run), *transfer, *select(environment_facts(run), *made)]
     return Section(
         "Training", split_words(run).strip(), balance_words(run), Facts(facts), members_table(run)
@@ -63,8 +58,8 @@ def answers(run: FinishedRun) -> dict[str, str]:
     """Return the answers to items of reporting guidelines, empty where the run has none."""
     facts = _recipe_facts(run)
     return {
-        "training": joined(select(facts, "Optimizer", "Length", "Loss", "Regularised by")),
-        "kept": joined(select(facts, "Kept")),
+        "training": joined(select(facts, "Optimizer", "Epochs", "Loss", "Regularisation")),
+        "kept": joined(select(facts, "Checkpoint")),
     }
 
 
@@ -73,23 +68,18 @@ def _recipe_facts(run: FinishedRun) -> list[Pair]:
     if run.recipe is None:
         return []
     train, augment = run.recipe.train, run.recipe.augment
-    stop = f", stopped after {train.patience} evaluations without gain" if train.patience else ""
-    kept = "the last state" if train.monitor == "none" else f"the state of best {train.monitor}"
+    stop = f"; early stopping after {train.patience} evaluations" if train.patience else ""
+    kept = "last" if train.monitor == "none" else f"best {train.monitor}"
     shrinking = (("weight decay", train.weight_decay), ("L2 penalty", train.l2))
     facts = [
         ("Optimizer", f"{train.optimizer}, learning rate {train.lr:g} ({train.schedule.name})"),
-        ("Length", f"at most {quantity(train.epochs, 'epoch')} of batches of {train.batch_size}"),
-        ("Kept", f"{kept}{stop}"),
+        ("Epochs", f"at most {count(train.epochs)}, batch size {train.batch_size}{stop}"),
+        ("Checkpoint", kept),
         ("Loss", train.loss.replace("_", " ")),
-        ("Regularised by", listing(f"{name} {value:g}" for name, value in shrinking if value)),
+        ("Regularisation", listing(f"{name} {value:g}" for name, value in shrinking if value)),
         ("Augmentation", augment.policy),
     ]
     return [(name, value) for name, value in facts if value]
-
-
-def _fold(history: Any) -> Fold:
-    long = history is not None and history["epoch"].nunique() > _MOST_EPOCHS
-    return "closed" if long else "open"
 
 
 def history_table(run: FinishedRun) -> Table | None:
@@ -103,12 +93,13 @@ def history_table(run: FinishedRun) -> Table | None:
         (count(int(row["epoch"]) + 1), *(_value(name, row[name]) for name in names))
         for _, row in last.iterrows()
     ]
-    several = "The last evaluation of each epoch. " if len(last) < len(history) else ""
+    several = "Last evaluation of each epoch. " if len(last) < len(history) else ""
     caption = (
-        f"{several}Training figures are those of the batches since the evaluation before. "
-        "history.csv counts epochs from 0."
+        f"{several}Training values: batches since the previous evaluation. history.csv has all "
+        "evaluations and counts epochs from 0."
     )
-    return make_table(caption, ("Epoch", *(_BY_EPOCH[name] for name in names)), rows)
+    heads = ("Epoch", *(_BY_EPOCH[name] for name in names))
+    return make_table(caption, heads, rows, name="epochs")
 
 
 def _value(name: str, value: float) -> str | None:
@@ -119,6 +110,7 @@ def _value(name: str, value: float) -> str | None:
 
 def _folds_table(run: FinishedRun) -> Table | None:
     rows: list[tuple[Cell | str | int, ...]] = []
+    names = [fold.root.name for fold in run.folds]
     for fold in run.folds:
         if not fold.folder.metrics.exists():
             continue
@@ -126,7 +118,7 @@ def _folds_table(run: FinishedRun) -> Table | None:
         href = f"folds/{name}/report.html" if fold.folder.report.exists() else ""
         # The reasons for intervals are given with the metrics of all folds.
         metrics = (metric_text(evaluated.image.get(key)) for key in ("auc", "accuracy"))
-        first = Cell(part_name(name), href=href)
+        first = Cell(subset_name(name, names), href=href)
         rows.append((first, evaluated.n_images, evaluated.n_groups, *metrics))
     columns = ("Fold", "Images", "Groups", "AUC", "Accuracy")
-    return make_table("Each fold, evaluated on the groups it held out.", columns, rows)
+    return make_table("Each fold's network on its held-out subset.", columns, rows, name="folds")
