@@ -158,7 +158,7 @@ def test_a_run_can_be_planned_and_nothing_is_written(command, tiny_run):
     result = command("train", "--plan")
     assert "no recipe was given" in result.complaint
     result = command("train", "--plan", "--resume", tiny_run / "none")
-    assert "is no run folder" in result.complaint
+    assert "is not a run folder" in result.complaint
 
 
 # What is held by the program that starts another is not what that one needs.
