@@ -5,9 +5,7 @@ import shlex
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
-import tomli_w
 from PIL import Image
 
 from eosin.__main__ import call
@@ -16,7 +14,6 @@ from eosin.recipe.shipped import shipped_recipes
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 START = (ROOT / "docs" / "get-started.md").read_text(encoding="utf-8")
-PYTHON = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
 MOST_LINES = 120
 
 
@@ -103,18 +100,3 @@ def test_the_commands_for_own_images_run_in_order(page, tmp_path, monkeypatch, c
     for words in commands:
         _run(words, stands_for, capsys)
     assert list(tmp_path.glob("runs/*/report.html"))
-
-
-def test_the_lines_of_python_run(tmp_path, monkeypatch, tiny_values):
-    monkeypatch.chdir(tmp_path)
-    images = sorted(_own_patches(tmp_path / "PATCHES").rglob("*.png"))
-    rows = [{"path": p, "label": p.parts[-3], "patient_id": p.parts[-2]} for p in images]
-    pd.DataFrame(rows).to_csv("manifest.csv", index=False)
-    data = {"manifest": "manifest.csv", "patient": "patient_id", "positive": "tumour"}
-    data["split"] = {"train": 0.5, "val": 0.25, "test": 0.25}
-    Path("recipe.toml").write_text(tomli_w.dumps(tiny_values(tmp_path, data=data)), "utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", PYTHON, flags=re.DOTALL)
-    found = {}
-    exec(code, found)  # noqa: S102 -- the page's own lines
-    assert len(found["table"]) == len(images)
-    assert Path("runs/first/report.html").exists()
