@@ -251,7 +251,7 @@ def test_a_loaded_model_lists_what_it_cannot_read(model, spoilt):
     assert all(reason.startswith(name) for name, reason in result.skipped)
     assert "uint8" in result.skipped[1][1]
     assert len(loaded.predict([good, floats], allow_skipped=True).skipped) == 1
-    with pytest.raises(eosin.DataError, match="no file can be read"):
+    with pytest.raises(eosin.DataError, match="none of the files can be read"):
         loaded.predict(b"")
     with pytest.raises(eosin.UsageError, match="no image"):
         loaded.predict([])

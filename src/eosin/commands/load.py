@@ -212,7 +212,7 @@ def _predict_features(classifier: Classifier, given: Given) -> Any:
     for path in given.entries:
         if not isinstance(path, pd.DataFrame) and Path(path).suffix not in SUFFIXES:
             raise UsageError(
-                f"this model takes tables of {len(embedding.channels):,} features an image, "
+                f"this model takes tables of {len(embedding.channels):,} features per image, "
                 f"not images: {path}",
                 hint=f"Name a file that ends in {', '.join(SUFFIXES)}; docs/transfer.md shows one",
             )
@@ -240,8 +240,8 @@ def _predict_images(
     if len(table) == 0:
         paths = given.paths
         raise DataError(
-            f"no file can be read: {skipped[0][1]}",
-            hint=f"See the reason of each: eosin data check {shlex.quote(str(paths[0]))}"
+            f"none of the files can be read: {skipped[0][1]}",
+            hint=f"For the reason of each file: eosin data check {shlex.quote(str(paths[0]))}"
             if paths
             else None,
         )
@@ -296,12 +296,12 @@ def _wants_table(path: object, preprocessing: Preprocessing, unit: str | None) -
     if unit is not None and unit not in columns:
         columns.append(unit)
     takes = (
-        f"takes the magnifications of a slide together ({', '.join(preprocessing.magnifications)})"
+        f"needs the magnifications of a slide together ({', '.join(preprocessing.magnifications)})"
         if preprocessing.magnifications
         else f"normalises the stain of each {unit} as a whole"
     )
     return UsageError(
-        f"this model {takes}, which {path} does not tell",
+        f"this model {takes}, which {path} does not provide",
         hint=f"Name a manifest (CSV or Parquet) with {', '.join(columns[:-1])} and {columns[-1]}",
     )
 

@@ -79,5 +79,5 @@ def list_given(images: Images | Iterable[Images]) -> Given:
                 f"{type(one).__name__}"
             )
     if not entries:
-        raise UsageError("no image is named", hint="Name image files, folders or tables")
+        raise UsageError("no image was given", hint="Name image files, folders or tables")
     return Given(entries, in_memory)

@@ -321,8 +321,8 @@ def coverage_remark(name: str, rests_on: Support) -> str:
         groups += f", {count} of {who}"
     simulated = "" if row["n_groups"] == rests_on.n_groups else f" of {row['n_groups']} groups"
     return (
-        f"{groups}; in simulation{simulated}, such 95 % intervals contained the true value "
-        f"{100 * row['coverage']:.0f} % of the time"
+        f"{groups}: nominal 95 % intervals covered {100 * row['coverage']:.0f} % "
+        f"in simulation{simulated}"
     )
 
 

@@ -295,7 +295,7 @@ def test_too_little_coverage_is_said_however_many_groups_there_are():
     ours = summarise(separate(40, 40), resamples=200, names=("accuracy", "ece"))
     assert ours["accuracy"].reason is None
     covered = 100 * measured_coverage("ece", 80)["coverage"]
-    assert tells(ours["ece"].reason, "80 groups", "60 groups", f"{covered:.0f} %")
+    assert tells(ours["ece"].reason, "80 groups", f"{covered:.0f} %", "60 groups")
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 5), (5, 5), (3, 10), (81, 263), (1, 1000)])

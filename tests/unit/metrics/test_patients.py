@@ -148,4 +148,4 @@ def test_groups_of_several_patients_are_drawn_together():
     # They are not independent, which Wilson's interval would take them for.
     assert ours["majority_vote_accuracy"].n == 60
     assert ours["majority_vote_accuracy"].wilson is None
-    assert ours["recognition_rate"].reason.startswith("12 groups; in simulation")
+    assert ours["recognition_rate"].reason.startswith("12 groups: nominal 95 %")
