@@ -10,7 +10,7 @@ from eosin.reporting.formatting import metric_label, plain_reason, sentence
 from eosin.reporting.outline import Facts, Pair, Section, Table, make_table
 
 #: Metrics in the table of runs, beside the ranking metric.
-_SHOWN = ("auc", "accuracy", "recall", "specificity", "f1")
+_SHOWN = ("auc", "accuracy", "recall", "specificity")
 #: Significance level of the corrected p-values.
 ALPHA = 0.05
 
@@ -43,14 +43,14 @@ def _outcomes_words(comparison: Comparison) -> list[str]:
 def metric_table(comparison: Comparison) -> Table | None:
     """Build the table of metrics on the common images, one row per run."""
     names = list(dict.fromkeys([comparison.metric, *_SHOWN]))
-    rows = [
-        (run.name, run.protocol, *(run.image.get(name) for name in names))
-        for run in ranked(comparison)
-    ]
+    runs = sorted(ranked(comparison), key=lambda run: run.is_flattered)
+    rows = [(run.name, run.protocol, *map(run.image.get, names)) for run in runs]
     caption = (
         f"Metrics of the most probable class on the {units(comparison)} in common, with 95 % "
-        f"intervals; sorted by {label(comparison)}."
+        f"intervals; sorted by {label(comparison)}"
     )
+    overlap = ", runs with train-test overlap last"
+    caption += f"{overlap if any(run.is_flattered for run in runs) else ''}."
     columns = ("Run", "Split", *(metric_label(name, short=True) for name in names))
     return make_table(caption, columns, rows, texts=(0, 1), look="many", name="metrics")
 
@@ -183,12 +183,12 @@ def _chosen(comparison: Comparison) -> tuple[str, str]:
     size = "by an unknown amount"
     if comparison.optimism is not None:
         gap = max(0.0, comparison.optimism)
-        size = "by less than 0.001" if gap < 0.001 else f"by about {gap:.3f}"
+        about = "less than 0.001" if gap < 0.001 else f"about {gap:.3f}"
+        size = f"by {about} (estimated by a bootstrap of the choice)"
     return (
         "Choosing a run by these figures is optimistic.",
-        f"The {label(comparison)} of {best}, the best of {n_runs}, is estimated to be too high "
-        f"{size} (bootstrap of the choice). Confirm the chosen run on data that no run was "
-        "evaluated on.",
+        f"The {label(comparison)} of {best}, the best of {n_runs}, is too high {size}. Confirm the "
+        "chosen run on data that no run was evaluated on.",
     )
 
 
