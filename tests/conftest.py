@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import eosin
+from eosin.core.hints import typed_hints
 from eosin.recipe import recipe_from_dict
 from tests.tiny_runs import PROTOCOLS, train_kind, write_images
 
@@ -56,6 +57,13 @@ def own_cache(tmp_path_factory):
     """Set a cache folder for the tests, apart from the user's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EOSIN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture
+def typed():
+    """Show hints as a command prints them."""
+    with typed_hints():
         yield
 
 
@@ -239,6 +247,25 @@ def replace_entry(monkeypatch):
         monkeypatch.setitem(registry.entries, name, entry)
 
     return put
+
+
+@pytest.fixture
+def own_registries(monkeypatch):
+    """Forget, when the test ends, what plugins register; their modules are called ``my_…``."""
+    from eosin.augment import POLICIES
+    from eosin.data.sources.catalogue import DATASETS
+    from eosin.metrics import METRICS
+    from eosin.networks import NETWORKS
+
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    tables = (NETWORKS.entries, POLICIES.entries, DATASETS.entries, METRICS)
+    before = [dict(table) for table in tables]
+    yield
+    for table, entries in zip(tables, before, strict=True):
+        table.clear()
+        table.update(entries)
+    for name in [name for name in sys.modules if name.startswith("my_")]:
+        del sys.modules[name]
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """Eosin: from labelled cancer-microscopy images to a classifier that one can defend and deploy.
 
 Every verb of the command is a function here with the same name and arguments; those of
-``eosin data`` go by their last word, ``eosin data audit`` by ``eosin.audit``. Research use only.
+``eosin data`` go by their last word, ``eosin data audit`` by ``eosin.audit``. ``eosin.load`` opens
+a model and ``eosin.load_run`` a finished run. See docs/python.md. Research use only.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from eosin.commands.doctor import doctor as doctor
     from eosin.commands.ensemble import ensemble as ensemble
     from eosin.commands.evaluate import evaluate as evaluate
+    from eosin.commands.load import load as load
+    from eosin.commands.load_run import load_run as load_run
     from eosin.commands.models import models as models
     from eosin.commands.predict import predict as predict
     from eosin.commands.recipes import recipes as recipes
@@ -32,8 +35,22 @@ if TYPE_CHECKING:
     from eosin.commands.reproduce import reproduce as reproduce
     from eosin.commands.train import plan as plan
     from eosin.commands.train import train as train
+    from eosin.core.errors import ArtifactError as ArtifactError
+    from eosin.core.errors import DataError as DataError
+    from eosin.core.errors import DownloadError as DownloadError
     from eosin.core.errors import EosinError as EosinError
+    from eosin.core.errors import ImageError as ImageError
+    from eosin.core.errors import InterruptedRunError as InterruptedRunError
+    from eosin.core.errors import LeakError as LeakError
+    from eosin.core.errors import ManifestError as ManifestError
+    from eosin.core.errors import MissingPartError as MissingPartError
+    from eosin.core.errors import OutputError as OutputError
+    from eosin.core.errors import RecipeError as RecipeError
     from eosin.core.errors import SkippedFilesError as SkippedFilesError
+    from eosin.core.errors import SplitError as SplitError
+    from eosin.core.errors import TrainingError as TrainingError
+    from eosin.core.errors import UnknownNameError as UnknownNameError
+    from eosin.core.errors import UsageError as UsageError
 
     __version__: str
 
@@ -42,8 +59,22 @@ disable_telemetry()
 
 #: Name → module that holds it. Loaded on first use: `import eosin` must not import torch.
 _EXPORTS = {
+    "ArtifactError": "eosin.core.errors",
+    "DataError": "eosin.core.errors",
+    "DownloadError": "eosin.core.errors",
     "EosinError": "eosin.core.errors",
+    "ImageError": "eosin.core.errors",
+    "InterruptedRunError": "eosin.core.errors",
+    "LeakError": "eosin.core.errors",
+    "ManifestError": "eosin.core.errors",
+    "MissingPartError": "eosin.core.errors",
+    "OutputError": "eosin.core.errors",
+    "RecipeError": "eosin.core.errors",
     "SkippedFilesError": "eosin.core.errors",
+    "SplitError": "eosin.core.errors",
+    "TrainingError": "eosin.core.errors",
+    "UnknownNameError": "eosin.core.errors",
+    "UsageError": "eosin.core.errors",
     "audit": "eosin.commands.data_audit",
     "cache": "eosin.commands.data_cache",
     "check": "eosin.commands.data_check",
@@ -55,6 +86,8 @@ _EXPORTS = {
     "evaluate": "eosin.commands.evaluate",
     "fetch": "eosin.commands.data_fetch",
     "list": "eosin.commands.data_list",
+    "load": "eosin.commands.load",
+    "load_run": "eosin.commands.load_run",
     "manifest": "eosin.commands.data_manifest",
     "models": "eosin.commands.models",
     "plan": "eosin.commands.train",
@@ -67,8 +100,22 @@ _EXPORTS = {
 
 # Without `list`: `from eosin import *` must leave the built-in one alone.
 __all__ = [
+    "ArtifactError",
+    "DataError",
+    "DownloadError",
     "EosinError",
+    "ImageError",
+    "InterruptedRunError",
+    "LeakError",
+    "ManifestError",
+    "MissingPartError",
+    "OutputError",
+    "RecipeError",
     "SkippedFilesError",
+    "SplitError",
+    "TrainingError",
+    "UnknownNameError",
+    "UsageError",
     "audit",
     "cache",
     "check",
@@ -79,6 +126,8 @@ __all__ = [
     "ensemble",
     "evaluate",
     "fetch",
+    "load",
+    "load_run",
     "manifest",
     "models",
     "plan",

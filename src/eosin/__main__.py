@@ -14,6 +14,7 @@ import typer
 from eosin.cli.messages import messages_on_stderr, record_failure
 from eosin.core.errors import INTERRUPTED, EosinError, is_lack_of_memory
 from eosin.core.files import hint_of
+from eosin.core.hints import typed_hints
 from eosin.core.places import cache_folder
 from eosin.core.text import one_line, shorten
 
@@ -55,7 +56,7 @@ def run(arguments: list[str] | None = None) -> None:
 
 def call(arguments: list[str], *, debug: bool = False) -> int:
     """Run the command and return its exit status; arguments as for :func:`run`."""
-    with messages_on_stderr():
+    with messages_on_stderr(), typed_hints():
         return _call(arguments, debug=debug)
 
 

@@ -14,13 +14,15 @@ from eosin.cli.app import app
 # Options that a function has no argument for: how a result is printed, a function of its own, and
 # what every command takes.
 ONLY_COMMANDS = {"all", "help", "json", "plan"}
-ONLY_COMMANDS |= {"verbose", "quiet", "log_file", "threads", "offline", "debug"}
+ONLY_COMMANDS |= {"verbose", "quiet", "log_file", "threads", "offline", "plugin", "debug"}
 # Arguments that cannot be called as their option, because Python has a function of that name.
 RENAMED = {
     "train": {"set": "overrides"},
     "manifest": {"set": "options"},
     "evaluate": {"map": "labels"},
 }
+# Functions for programs alone.
+NO_COMMANDS = {"load", "load_run", "plan"}
 # What only a program can give.
 ONLY_FUNCTIONS = {"fetch": {"confirm", "limits", "patience"}}
 
@@ -51,7 +53,7 @@ def test_a_command_s_function_has_its_arguments(name):
 
 def test_functions_and_commands_are_the_same():
     functions = {name for name in dir(eosin) if inspect.isfunction(getattr(eosin, name))}
-    assert functions == {*COMMANDS, "plan"}
+    assert functions == {*COMMANDS, *NO_COMMANDS}
 
 
 def test_importing_all_leaves_built_in_names_alone():

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parents[1]
-#: Of other packages, which have no public name for it.
-FOREIGN = frozenset({"_BatchNorm"})
+#: Of other packages: without a public name, or the name by which Jupyter asks for it.
+FOREIGN = frozenset({"_BatchNorm", "_repr_html_"})
 
 
 def is_private(name):

@@ -12,7 +12,7 @@ TEXT = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 MOST_LINES = 130
 #: Files of run and model folders, and what stands for a name.
 ELSEWHERE = {"recipe.toml", "model.json", "metrics.json", "history.csv", "last.ckpt"}
-ELSEWHERE |= {"eosin.train", "nn.Module"}
+ELSEWHERE |= {"eosin.load", "eosin.train", "nn.Module"}
 
 TOKENS = sorted(set(re.findall(r"`([^`\n]+)`", TEXT)))
 PATHS = [token for token in TOKENS if re.fullmatch(r"[\w.-]+/[\w./-]*|[\w-]+\.(md|toml)", token)]

@@ -8,10 +8,10 @@ PAGE = Path(__file__).parents[2] / "docs" / "augmentation.md"
 #: Each range in words, by the policy's attribute.
 PLANE = {
     "views": "{n} fixed copies",
-    "quarter_turns": "quarter turns",
-    "flip_horizontal": "mirrored left and right",
-    "flip_vertical": "mirrored top and bottom",
-    "rotation_deg": "turned ±{value:g}°",
+    "quarter_turns": "rotated by 90°",
+    "flip_horizontal": "flipped horizontally",
+    "flip_vertical": "flipped vertically",
+    "rotation_deg": "rotated ±{value:g}°",
     "shift": "shifted ±{share:g} %",
     "shear": "sheared ±{share:g} %",
     "zoom": "zoomed ±{share:g} %",
@@ -20,7 +20,7 @@ PLANE = {
 COLOUR = {
     "stain_scale": "stains × (1 ± {value:g})",
     "stain_shift": "stains ± {value:g}",
-    "brightness": "light ±{share:g} %",
+    "brightness": "brightness ±{share:g} %",
     "gain": "gain ±{share:g} %",
     "gamma": "gamma e^±{value:g}",
     "offset": "offset ±{share:g} %",
@@ -42,7 +42,7 @@ def words(policy, ranges):
 def table():
     """The page's table, a row a policy."""
     rows = [
-        "| policy | in the plane | colour, light, focus | for | from |",
+        "| policy | geometry | colour, brightness, focus | for | source |",
         "|---|---|---|---|---|",
     ]
     for name in POLICIES:

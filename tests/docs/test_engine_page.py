@@ -62,4 +62,4 @@ def test_the_page_names_every_key_that_is_refused():
         for section, keys in engine.FOREIGN_KEYS.items()
         for key, taken in keys.items()
     ]
-    assert "| key | what the engine takes |\n|---|---|\n" + "\n".join(rows) + "\n\n" in PAGE
+    assert "| key | supported values |\n|---|---|\n" + "\n".join(rows) + "\n\n" in PAGE

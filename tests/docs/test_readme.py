@@ -5,17 +5,15 @@ import shlex
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
-import tomli_w
 from PIL import Image
 
 from eosin.__main__ import call
+from eosin.recipe.shipped import shipped_recipes
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 START = (ROOT / "docs" / "get-started.md").read_text(encoding="utf-8")
-PYTHON = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
 MOST_LINES = 120
 
 
@@ -59,10 +57,11 @@ def _own_patches(root):
     return root
 
 
-def test_each_recipe_it_names_is_there():
-    named = set(re.findall(r"recipes/[\w-]+\.toml", README + START))
+def test_each_recipe_that_the_pages_name_is_there():
+    table = START.partition("| data, as published | recipe |")[2].partition("\n\n")[0]
+    named = set(re.findall(r"`([\w-]+)` \|$", table, flags=re.MULTILINE))
     assert len(named) >= 5
-    assert all((ROOT / name).exists() for name in named)
+    assert named <= shipped_recipes().keys()
 
 
 def _run(words, stands_for, capsys):
@@ -80,7 +79,6 @@ def _run(words, stands_for, capsys):
 @pytest.mark.data
 def test_commands_on_public_data_run_in_order(data_root, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     folder = data_root / "breakhis-200x-224"
     patches = folder / "BreaKHis_v1/histology_slides/breast/benign/SOB/adenosis"
     stands_for = {"FOLDER": str(folder), "PATCHES": str(patches)}
@@ -95,26 +93,10 @@ def test_commands_on_public_data_run_in_order(data_root, tmp_path, monkeypatch, 
 @pytest.mark.parametrize("page", [README, START], ids=["README", "get-started"])
 def test_the_commands_for_own_images_run_in_order(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     own = str(_own_patches(tmp_path / "own"))
-    stands_for = {"ROOT": own, "FOLDER": own, "CLASS": "tumour", "PATCHES": own}
+    stands_for = {"FOLDER": own, "CLASS": "tumour", "PATCHES": own}
     commands = list(_commands(page.partition("## Your own images")[2].partition("\n## ")[0]))
     assert len(commands) == 3
     for words in commands:
         _run(words, stands_for, capsys)
     assert list(tmp_path.glob("runs/*/report.html"))
-
-
-def test_the_lines_of_python_run(tmp_path, monkeypatch, tiny_values):
-    monkeypatch.chdir(tmp_path)
-    images = sorted(_own_patches(tmp_path / "PATCHES").rglob("*.png"))
-    rows = [{"path": p, "label": p.parts[-3], "patient_id": p.parts[-2]} for p in images]
-    pd.DataFrame(rows).to_csv("manifest.csv", index=False)
-    data = {"manifest": "manifest.csv", "patient": "patient_id", "positive": "tumour"}
-    data["split"] = {"train": 0.5, "val": 0.25, "test": 0.25}
-    Path("recipe.toml").write_text(tomli_w.dumps(tiny_values(tmp_path, data=data)), "utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", PYTHON, flags=re.DOTALL)
-    found = {}
-    exec(code, found)  # noqa: S102 -- the page's own lines
-    assert len(found["table"]) == len(images)
-    assert Path("runs/first/report.html").exists()

@@ -27,7 +27,6 @@ def run(line, capsys):
 def test_all_of_it_runs_in_order(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "agg")
-    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     known = {}
     blocks = re.findall(r"```(sh|python)\n(.*?)```", PAGE, flags=re.DOTALL)
     assert len(blocks) >= 8

@@ -69,7 +69,7 @@ def _strings(tree):
 def collect_hints():
     """Return ``file: text`` of every text in the source that offers something to type."""
     # These declare the options, and say where help is.
-    declaring = {SOURCE / "__main__.py", *(SOURCE / "cli").glob("*.py")}
+    declaring = {SOURCE / "__main__.py", SOURCE / "core/hints.py", *(SOURCE / "cli").glob("*.py")}
     paths = sorted({*SOURCE.rglob("*.py")} - declaring)
     return [
         f"{path.relative_to(SOURCE).as_posix()}: {text}"

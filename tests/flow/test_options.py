@@ -29,7 +29,7 @@ def test_every_command_takes_the_shared_options(command, line):
     helped = command(*line, "-h")
     assert helped.status == 0
     assert helped.out == command(*line, "--help").out
-    shared = ["--verbose", "--quiet", "--log-file", "--threads", "--offline", "--debug"]
+    shared = ["--verbose", "--quiet", "--log-file", "--threads", "--offline", "--plugin", "--debug"]
     assert tells(helped.out, *shared)
 
 
@@ -118,8 +118,8 @@ def test_every_verb_that_reports_prints_one_json_document(
     images, manifest = tiny_phantom / "benign", tiny_run / "manifest.csv"
     facts = {
         ("train", recipe, "--plan"): {"n_images": 60, "trainings": 1},
-        ("train", recipe, "-o", run): {"run": str(run), "n_skipped": 0},
-        ("evaluate", run / "model", "--data", manifest, "-o", tmp_path / "e"): {"n_skipped": 0},
+        ("train", recipe, "-o", run): {"run": str(run), "skipped": []},
+        ("evaluate", run / "model", "--data", manifest, "-o", tmp_path / "e"): {"skipped": []},
         ("ensemble", run, tiny_run, "-o", tmp_path / "m"): {"run": str(tmp_path / "m")},
         ("compare", run, tiny_run, "-o", tmp_path / "c"): {"metric": "auc"},
         ("predict", run, images): {"skipped": [], "left_out": {}},

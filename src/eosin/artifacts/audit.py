@@ -14,6 +14,7 @@ from eosin.artifacts.versioned import (
     TupleOf,
     VersionedDocument,
 )
+from eosin.core.display import Shown
 
 Kind = Literal[
     "same_path",
@@ -104,7 +105,7 @@ class JoinedGroups(Document):
     links: ListOf[GroupLink]
 
 
-class AuditReport(VersionedDocument):
+class AuditReport(Shown, VersionedDocument):
     """Schema of ``audit.json``.
 
     Attributes:
@@ -123,6 +124,12 @@ class AuditReport(VersionedDocument):
     reach: TupleOf[str] = ()
     n_unknown_patients: Count | None = None
     repair: TupleOf[JoinedGroups] = ()
+
+    def summary(self) -> dict[str, object]:
+        """Return the main facts."""
+        sizes = {name: f"{size.n_images} images" for name, size in self.splits.items()}
+        found = {"leaks": len(self.leaks), "findings": len(self.findings)}
+        return {"images": self.n_images, "groups": self.n_groups, **sizes, **found}
 
     @property
     def unchecked(self) -> str:

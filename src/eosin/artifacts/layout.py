@@ -38,6 +38,11 @@ class RunFolder:
         return self.root / "manifest.csv"
 
     @property
+    def table(self) -> Path:
+        """The pandas table that a recipe had in place of a manifest's file."""
+        return self.root / "table.csv"
+
+    @property
     def audit(self) -> Path:
         """Leak audit of the split."""
         return self.root / "audit.json"

@@ -39,4 +39,4 @@ def augment_bytes(images: Image, drawn: Drawn) -> Image:
         images = warp_bytes(images, drawn.affine)
     if drawn.density is not None or drawn.blur is not None or drawn.tables is not None:
         images = recolour_bytes(images, drawn)
-    return images
+    return images if drawn.calls is None else drawn.calls.apply(images)

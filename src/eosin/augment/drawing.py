@@ -27,6 +27,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from eosin.augment.callables import Calls, Seeded
 from eosin.core.seeding import derive_seed
 from eosin.core.types import FloatArray, Image, IntArray
 
@@ -63,12 +64,14 @@ class Drawn:
             shape (B, 3, 4).
         blur: Standard deviation of a Gaussian, in pixels, 0 for none, float32, shape (B,).
         tables: Lookup table of each channel's 8-bit values, uint8, shape (B, C, 256).
+        calls: A function to call for each image.
     """
 
     affine: FloatArray | None = None
     density: FloatArray | None = None
     blur: FloatArray | None = None
     tables: Image | None = None
+    calls: Calls | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ class Policy:
         gain: Factor on each fluorescence channel, from 1 − this to 1 + this.
         gamma: Exponent of each fluorescence channel, from e^−this to e^this.
         offset: Added to each fluorescence channel, from ± this share of the range.
+        function: A user's own, called after all of these; see :mod:`eosin.augment.callables`.
     """
 
     source: str
@@ -114,6 +118,7 @@ class Policy:
     gain: float = 0.0
     gamma: float = 0.0
     offset: float = 0.0
+    function: Seeded | None = None
 
     @property
     def changes_nothing(self) -> bool:
@@ -150,7 +155,14 @@ class Policy:
             density=self._draw_density(drawn[:, _STAIN], drawn[:, _BRIGHTNESS]),
             blur=self._draw_blur(drawn[:, _BLUR]),
             tables=self._draw_tables(drawn[:, _TONES].reshape(len(index), channels, 3)),
+            calls=self._draw_calls(derive_seed(seed, "augment function", epoch), index),
         )
+
+    def _draw_calls(self, seed: int, index: IntArray) -> Calls | None:
+        if self.function is None:
+            return None
+        # As whole numbers of 32 bits, which every generator takes as a seed.
+        return Calls(self.function, (uniform(seed, index, 1)[:, 0] * 2**32).astype(np.int64))
 
     def _draw_affine(self, drawn: FloatArray, index: IntArray) -> FloatArray | None:
         matrices = np.zeros((len(index), 2, 3), dtype=np.float32)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from eosin.augment.drawing import Policy, View
 from eosin.core.registry import Registry
 
-POLICIES: Registry[Policy] = Registry("augmentation policy")
+POLICIES: Registry[Policy] = Registry("augmentation policy", "eosin.policies")
 
 _FIVE_COPIES: tuple[View, ...] = (
     ((0.0, -1.0), (1.0, 0.0)),  # a quarter turn

@@ -15,6 +15,7 @@ from eosin.cli.options import AllowSkipped, AsJson, Output, Pseudonymise
 from eosin.cli.printing import (
     dump,
     dump_metrics,
+    dump_skipped,
     echo,
     message,
     print_json,
@@ -216,12 +217,12 @@ def train(
     page = result.run / "report.html"
     if as_json:
         document = {"run": result.run, "report": page, "metrics": dump_metrics(result.metrics)}
-        print_json({**document, "n_skipped": result.n_skipped, "skipped": result.skipped})
+        print_json({**document, "skipped": dump_skipped(result.skipped)})
     else:
         for name, split in result.metrics.items():
             print_split(name, split)
         echo(f"report {page}")
-    return report_skipped(result.n_skipped, *result.skipped, allowed=allow_skipped)
+    return report_skipped(len(result.skipped), *result.skipped_lists, allowed=allow_skipped)
 
 
 def _print_plan(plan: Plan, audit: AuditReport, *, as_json: bool) -> None:

@@ -119,7 +119,7 @@ def check(
         echo(format_quality(found))
     if output is not None:
         message(f"wrote {output / 'quality.csv'} and {output / 'quality.html'}")
-    raise typer.Exit(1 if found.unreadable else 0)
+    raise typer.Exit(1 if found.skipped else 0)
 
 
 @data.command("audit")

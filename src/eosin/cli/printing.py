@@ -79,6 +79,11 @@ def dump_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
     return {name: dump(split) for name, split in metrics.items()}
 
 
+def dump_skipped(skipped: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
+    """Return unreadable files as JSON values."""
+    return [{"path": path, "reason": reason} for path, reason in skipped]
+
+
 def report_skipped(n_skipped: int, *where: Path, allowed: bool) -> None:
     """Print the number of skipped files, and exit with status 1 unless that is allowed."""
     if n_skipped:

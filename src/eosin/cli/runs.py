@@ -21,6 +21,7 @@ from eosin.cli.options import (
 from eosin.cli.printing import (
     dump,
     dump_metrics,
+    dump_skipped,
     echo,
     print_json,
     print_split,
@@ -70,7 +71,7 @@ def evaluate(
         patient=patient, group=group, independent=independent, split=split, features=features,
         prevalence=prevalence, output=output, pseudonymise=pseudonymise, allow_skipped=True,
     )  # fmt: skip
-    skipped = result.folder / "skipped.csv"
+    listed = result.folder / "skipped.csv"
     if as_json:
         print_json(
             {
@@ -79,10 +80,10 @@ def evaluate(
                 "metrics": dump_metrics(result.metrics),
                 "drift": dump(result.drift),
                 "audit": dump(result.audit),
-                "n_skipped": result.n_skipped,
+                "skipped": dump_skipped(result.skipped),
             }
         )
-        return report_skipped(result.n_skipped, skipped, allowed=allow_skipped)
+        return report_skipped(len(result.skipped), listed, allowed=allow_skipped)
     for name, metrics in result.metrics.items():
         print_split(name, metrics)
     if result.drift is not None:
@@ -91,7 +92,7 @@ def evaluate(
         echo(format_overlap(result.audit))
     echo(f"metrics {result.folder / 'metrics.json'}")
     echo(f"report {result.folder / 'report.html'}")
-    return report_skipped(result.n_skipped, skipped, allowed=allow_skipped)
+    return report_skipped(len(result.skipped), listed, allowed=allow_skipped)
 
 
 def ensemble(
@@ -179,7 +180,7 @@ def reproduce(
     else:
         echo(terminal_lines(result.reproduction))
         echo(f"report {result.page}")
-    report_skipped(result.n_skipped, *result.skipped, allowed=allow_skipped)
+    report_skipped(len(result.skipped), *result.skipped_lists, allowed=allow_skipped)
     if result.failures:
         raise typer.Exit(1)
     return None

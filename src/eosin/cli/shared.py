@@ -12,6 +12,8 @@ import typer
 from typer.core import TyperGroup
 
 from eosin.cli import messages
+from eosin.core.errors import EosinError, InterruptedRunError
+from eosin.core.plugins import load_plugin
 from eosin.core.threads import limit_threads
 
 #: `-h` beside `--help`, everywhere.
@@ -38,6 +40,12 @@ def _keep(context: typer.Context, path: Path | None) -> None:
 def _limit(context: typer.Context, threads: int | None) -> None:
     if threads is not None and not context.resilient_parsing:
         limit_threads(threads)
+
+
+def _load(context: typer.Context, names: list[str] | None) -> None:
+    if not context.resilient_parsing:
+        for name in names or ():
+            load_plugin(name)
 
 
 def _go_offline(context: typer.Context, is_given: bool) -> None:
@@ -85,6 +93,16 @@ def _options(
             "--offline", callback=_go_offline, expose_value=False, help="Never access the network."
         ),
     ] = False,
+    plugins: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--plugin",
+            metavar="MODULE",
+            callback=_load,
+            expose_value=False,
+            help="Import a module that registers your own parts (repeatable).",
+        ),
+    ] = None,
     debug: Annotated[
         bool,
         # Acted upon by the entry point, which also prints errors of the command line itself.
@@ -108,3 +126,13 @@ class Group(TyperGroup):
         for command in (self, *self.commands.values()):
             if command is self or not isinstance(command, Group):
                 command.params.extend(_make_options())
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; Ctrl-C with a way to go on is an error like others, with one line."""
+        try:
+            return super().invoke(ctx)
+        except InterruptedRunError as error:
+            # Typer would drop the message of a KeyboardInterrupt.
+            failure = EosinError(error.message, hint=error.hint)
+            failure.exit_status = error.exit_status
+            raise failure from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
@@ -20,8 +20,10 @@ from eosin.artifacts.metrics import Confusion
 from eosin.artifacts.model import Embedding
 from eosin.artifacts.pseudonyms import load_pseudonyms
 from eosin.artifacts.versioned import write_document
-from eosin.core.errors import ArtifactError, UnknownNameError, UsageError, close_matches
+from eosin.core.display import Shown
+from eosin.core.errors import ArtifactError, UnknownNameError, close_matches
 from eosin.core.files import check_output, prepare_output
+from eosin.core.text import as_list
 from eosin.core.types import Samples
 from eosin.data.external import EXTERNAL
 from eosin.evaluation.comparison import (
@@ -42,12 +44,13 @@ from eosin.exporting.costs import (
     training_seconds,
 )
 from eosin.metrics import METRICS, count_patients
-from eosin.metrics.catalogue import COMPARED
+from eosin.metrics.catalogue import COMPARED, own_metrics
 from eosin.metrics.comparison import FLIPS
 from eosin.privacy.pseudonymise import hide_document
 from eosin.privacy.release import know, list_files
 from eosin.recipe.schema import EvaluateSection, Recipe
 from eosin.reporting import write_comparison_page
+from eosin.reporting.formatting import metric_label, metric_text
 from eosin.reporting.train_test_overlap import train_test_overlap
 from eosin.runs.comparison import (
     find_ranges,
@@ -57,13 +60,11 @@ from eosin.runs.comparison import (
 from eosin.runs.finished import FinishedRun
 from eosin.runs.matching import find_shared, read_comparable
 
-#: Metrics by which runs can be ranked.
-_RANKING = tuple(name for name, row in METRICS.items() if row.higher_is_better)
 _SEED = 0
 
 
-@dataclass(frozen=True)
-class ComparisonResult:
+@dataclass(frozen=True, repr=False)
+class ComparisonResult(Shown):
     """Result of ``compare``.
 
     Attributes:
@@ -76,9 +77,18 @@ class ComparisonResult:
     page: Path
     comparison: Comparison
 
+    def summary(self) -> dict[str, object]:
+        """Return the main facts."""
+        metric = self.comparison.metric
+        name = metric_label(metric, short=True)
+        runs = {
+            run.name: f"{name} {metric_text(run.image[metric])}" for run in self.comparison.runs
+        }
+        return {"page": self.page, "images": self.comparison.n_images, **runs}
+
 
 def compare(
-    runs: Sequence[Path | str],
+    runs: Path | str | Iterable[Path | str],
     *,
     output: Path | str | None = None,
     metric: str = "auc",
@@ -97,15 +107,14 @@ def compare(
         UsageError: Fewer than two runs, one of them twice, or no such metric.
         EosinError: A run is not finished or of another task, or no image is common to all.
     """
-    if metric not in _RANKING:
+    ranking = [name for name, row in METRICS.items() if row.higher_is_better]
+    if metric not in ranking:
         raise UnknownNameError(
-            f"runs cannot be ranked by {metric!r}", hint=close_matches(metric, _RANKING)
+            f"runs cannot be ranked by {metric!r}", hint=close_matches(metric, ranking)
         )
-    if isinstance(runs, str | Path):
-        raise UsageError("`runs` must be a list of folders", hint="compare([run, run])")
     folder = Path(output or default_output("compare"))
     check_output(folder)
-    found = read_comparable(runs)
+    found = read_comparable(as_list(runs))
     shared = find_shared(found, "Evaluate all runs on one table of labels", by_content=True)
     if not shared.paths:
         raise ArtifactError(
@@ -125,7 +134,7 @@ def compare(
     asked = ""
     if any(run.image[metric].value is None for run in shown):
         asked, metric = metric, "accuracy"
-    metrics = list(dict.fromkeys([metric, *COMPARED]))
+    metrics = list(dict.fromkeys([metric, *COMPARED, *own_metrics()]))
     ranked = _ranked(compared_models, shown, metric)
     pairs = compare_pairs(ranked, metrics, resamples=resamples, flips=FLIPS, seed=_SEED)
     comparison = Comparison(

@@ -14,6 +14,7 @@ from eosin.artifacts.manifest import make_samples
 from eosin.artifacts.tables import folder_of, name_of, read_table, row_number
 from eosin.artifacts.versioned import write_document
 from eosin.commands.data_check import read_thumbnails
+from eosin.core.display import Shown
 from eosin.core.errors import OutputError, UsageError, end_with
 from eosin.core.files import check_output, prepare_output
 from eosin.core.text import some
@@ -48,8 +49,8 @@ _LOG = logging.getLogger(__name__)
 _NAMED = 3
 
 
-@dataclass(frozen=True)
-class AuditResult:
+@dataclass(frozen=True, repr=False)
+class AuditResult(Shown):
     """Result of ``data audit``.
 
     Attributes:
@@ -59,6 +60,10 @@ class AuditResult:
 
     report: AuditReport
     skipped: Skipped
+
+    def summary(self) -> dict[str, object]:
+        """Return the main facts."""
+        return {**self.report.summary(), "skipped": len(self.skipped)}
 
 
 def audit(

@@ -53,7 +53,7 @@ def check(
         pseudonymise: Replace paths by pseudonyms.
 
     Returns:
-        The measures and flags of each image; ``unreadable`` lists what cannot be read, which is a
+        The measures and flags of each image; ``skipped`` lists what cannot be read, which is a
         finding here, no error.
 
     Raises:
@@ -145,10 +145,10 @@ def _light_up(planes: Pixels) -> Image:
 
 def format_quality(report: QualityReport) -> list[str]:
     """Return the number of images and some names for each flag, the worst first."""
-    n_images, n_unreadable = len(report.table), len(report.unreadable)
+    n_images, n_unreadable = len(report.table), len(report.skipped)
     lines = [
         reason if reason.startswith(file) else f"{file}: {reason}"
-        for file, reason in report.unreadable
+        for file, reason in report.skipped
     ]
     lines.append(f"{quantity(n_images, 'image')}, {n_unreadable} unreadable")
     for flag in FLAGS:
@@ -177,7 +177,7 @@ def quality_json(report: QualityReport) -> dict[str, Any]:
         "n_flagged": report.n_flagged,
         "flags": {flag: len(report.flagged(flag)) for flag in FLAGS},
         "images": [{**row, "flags": row["flags"].split(";")} for row in rows],
-        "unreadable": [{"path": path, "reason": why} for path, why in report.unreadable],
+        "unreadable": [{"path": path, "reason": why} for path, why in report.skipped],
         "notes": list(report.notes),
         "limits": asdict(report.limits),
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from eosin.artifacts.manifest import write_manifest
+from eosin.core.display import Shown
 from eosin.core.errors import DataError, RecipeError
 from eosin.core.files import check_writable
 from eosin.core.types import Samples
@@ -15,8 +16,8 @@ from eosin.data.sources.base import collect_samples
 from eosin.data.sources.catalogue import DATASETS, verify
 
 
-@dataclass(frozen=True)
-class ManifestResult:
+@dataclass(frozen=True, repr=False)
+class ManifestResult(Shown):
     """Result of ``data manifest``.
 
     Attributes:
@@ -28,6 +29,12 @@ class ManifestResult:
     path: Path
     samples: Samples
     notes: list[str]
+
+    def summary(self) -> dict[str, object]:
+        """Return the main facts."""
+        counts = self.samples.frame["label"].value_counts()
+        labels = ", ".join(f"{name} {count}" for name, count in counts.items())
+        return {"path": self.path, "images": len(self.samples), "labels": labels}
 
 
 def manifest(

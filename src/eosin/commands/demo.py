@@ -8,10 +8,12 @@ from pathlib import Path
 
 from eosin.artifacts.layout import AS_PUBLISHED, STRICT
 from eosin.commands.train import RunResult, train
+from eosin.core.display import Shown
 from eosin.core.files import prepare_output
 from eosin.experiment.environment import default_output
 from eosin.recipe import Recipe, recipe_from_dict
 from eosin.reporting import write_protocols_page
+from eosin.reporting.terminal import split_facts
 
 _LOG = logging.getLogger(__name__)
 
@@ -35,8 +37,8 @@ _RECIPE = {
 }
 
 
-@dataclass(frozen=True)
-class DemoResult:
+@dataclass(frozen=True, repr=False)
+class DemoResult(Shown):
     """Result of ``demo``.
 
     Attributes:
@@ -48,6 +50,12 @@ class DemoResult:
     page: Path
     strict: RunResult
     as_published: RunResult
+
+    def summary(self) -> dict[str, object]:
+        """Return the main facts."""
+        runs = {STRICT: self.strict, AS_PUBLISHED: self.as_published}
+        shown = {name: split_facts(run.metrics)["test"] for name, run in runs.items()}
+        return {"page": self.page, **shown}
 
 
 def demo_recipe(protocol: str, images: Path) -> Recipe:

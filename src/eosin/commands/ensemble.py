@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,9 @@ from eosin.artifacts.model import EnsembleMember, ModelInfo, Preprocessing, Tran
 from eosin.artifacts.predictions import logits_table, write_predictions
 from eosin.artifacts.run import Environment, SamplesIndex
 from eosin.artifacts.versioned import write_document
+from eosin.core.display import Shown
 from eosin.core.files import check_output, prepare_output
+from eosin.core.text import as_list
 from eosin.core.types import ImageSource, IntArray, Samples
 from eosin.ensembling.members import find_held_out, format_held_out, read_members
 from eosin.ensembling.pooling import (
@@ -45,6 +47,7 @@ from eosin.images.references import without
 from eosin.metrics.catalogue import HEADLINE
 from eosin.recipe.schema import EvaluateSection
 from eosin.reporting import write_report
+from eosin.reporting.terminal import split_facts
 from eosin.runs.finished import FinishedRun
 from eosin.runs.matching import SharedImages, mean_predictions
 from eosin.runs.overlap import audit_shared, divide_shared
@@ -58,8 +61,8 @@ _NOT_ITSELF = "members_held_out"
 _THRESHOLDS = "thresholds, each chosen on its own validation part"
 
 
-@dataclass(frozen=True)
-class EnsembleResult:
+@dataclass(frozen=True, repr=False)
+class EnsembleResult(Shown):
     """Result of ``ensemble``.
 
     Attributes:
@@ -75,8 +78,15 @@ class EnsembleResult:
     members: list[EnsembleMember]
     gap: float
 
+    def summary(self) -> dict[str, object]:
+        """Return the main facts."""
+        members = ", ".join(member.run for member in self.members)
+        return {"run": self.run, **split_facts(self.metrics), "members": members}
 
-def ensemble(runs: Sequence[Path | str], *, output: Path | str | None = None) -> EnsembleResult:
+
+def ensemble(
+    runs: Path | str | Iterable[Path | str], *, output: Path | str | None = None
+) -> EnsembleResult:
     """Average finished runs: evaluate the mean of their probabilities, and write it as one model.
 
     Args:
@@ -90,7 +100,7 @@ def ensemble(runs: Sequence[Path | str], *, output: Path | str | None = None) ->
     folder, watch = Path(output or default_output("ensemble")), Stopwatch()
     check_output(folder)
     with watch.stage("read runs"):
-        members = read_members(runs, folder)
+        members = read_members(as_list(runs), folder)
         shared = find_held_out(members)
         _LOG.info(format_held_out(shared))
         audit = audit_shared(shared)

@@ -21,6 +21,7 @@ from eosin.artifacts.predictions import logits_table, write_predictions
 from eosin.artifacts.profile import Drift
 from eosin.artifacts.versioned import read_document, write_document
 from eosin.commands.report import leaving
+from eosin.core.display import Shown
 from eosin.core.errors import ArtifactError, ManifestError, UsageError, close_matches, end_with
 from eosin.core.files import check_output, prepare_output
 from eosin.core.types import SPLITS, ImageReference, Samples, change_parts
@@ -33,24 +34,25 @@ from eosin.experiment.environment import default_output
 from eosin.experiment.features import load_features
 from eosin.experiment.stain import Treated, find_unchanged, write_stain
 from eosin.images.bank import ImageBank, load_bank
-from eosin.images.references import without, write_skipped
+from eosin.images.references import Skipped, without, write_skipped
 from eosin.images.staining import check_units
 from eosin.inference.classifier import Classifier
 from eosin.recipe.schema import EvaluateSection, Recipe
 from eosin.reporting import write_report
+from eosin.reporting.terminal import split_facts
 from eosin.runs.finished import FinishedRun
 from eosin.runs.overlap import audit_overlap
 from eosin.runs.relocation import find_needed_images
 
 
-@dataclass(frozen=True)
-class Assessment:
+@dataclass(frozen=True, repr=False)
+class Assessment(Shown):
     """Result of ``evaluate``.
 
     Attributes:
         folder: Folder of ``metrics.json``, ``predictions.csv`` and ``report.html``.
         metrics: Measurements by split.
-        n_skipped: Images that could not be read.
+        skipped: ``(path, reason)`` of images that could not be read.
         drift: Drift of external images from those of the training; ``None`` for the run's own.
         audit: Overlap of external images with the training; ``None`` for the run's own, and where
             the folder does not record the training images.
@@ -58,9 +60,13 @@ class Assessment:
 
     folder: Path
     metrics: dict[str, SplitMetrics]
-    n_skipped: int
+    skipped: Skipped
     drift: Drift | None = None
     audit: AuditReport | None = None
+
+    def summary(self) -> dict[str, object]:
+        """Return the main facts."""
+        return {"folder": self.folder, **split_facts(self.metrics), "skipped": len(self.skipped)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +110,7 @@ def evaluate(
     group: str = "group",
     independent: bool = False,
     split: str = "test",
-    features: Path | str | None = None,
+    features: Path | str | pd.DataFrame | None = None,
     prevalence: float | None = None,
     output: Path | str | None = None,
     pseudonymise: bool = False,
@@ -125,7 +131,7 @@ def evaluate(
         independent: Declare that no two images of an external manifest are of one patient or slide.
         split: Split of the run's own manifest; ``oof`` evaluates every fold of a run with folds by
             its own model.
-        features: For a head on features, their table; by default the run's own.
+        features: For a head on features, their table (a file or pandas); by default the run's own.
         prevalence: Prevalence of the positive class for predictive values; by default that of the
             run's recipe, else of the evaluated images.
         output: Output folder; ``runs/evaluate-<UTC time>`` by default.
@@ -137,24 +143,25 @@ def evaluate(
         EosinError: The folder, the manifest, its labels, its images or the split do not fit.
     """
     external = _External(data, labels, label, Columns(path, patient, group, independent))
-    table = None if features is None else Path(features)
+    table = Path(features) if isinstance(features, str) else features
     write = partial(_evaluate, Path(run_or_model), external, split, table, prevalence)
     target = Path(output or default_output("evaluate"))
     if pseudonymise:
         with leaving(target) as inside:
             made = write(inside)
         left = FinishedRun(target)
-        made = replace(made, folder=target, metrics=left.metrics, audit=left.audit)
+        listed = [(one.path, one.reason) for one in left.skipped]
+        made = replace(made, folder=target, metrics=left.metrics, audit=left.audit, skipped=listed)
     else:
         made = write(target)
-    return end_with(made, made.n_skipped, [target / "skipped.csv"], allowed=allow_skipped)
+    return end_with(made, len(made.skipped), [target / "skipped.csv"], allowed=allow_skipped)
 
 
 def _evaluate(
     run_or_model: Path,
     external: _External,
     split: str,
-    features: Path | None,
+    features: Path | pd.DataFrame | None,
     prevalence: float | None,
     folder: Path,
 ) -> Assessment:
@@ -258,7 +265,11 @@ def _fold_parts(run: FinishedRun, split: str) -> list[tuple[Path, Samples, str]]
 
 
 def _evaluate_part(
-    model: Path, samples: Samples, split: str, features: Path | None, copied: Recipe | None
+    model: Path,
+    samples: Samples,
+    split: str,
+    features: Path | pd.DataFrame | None,
+    copied: Recipe | None,
 ) -> _Part:
     """Evaluate a model on a table, whose rows may be the copies of a recipe's images."""
     classifier = Classifier(model)
@@ -285,7 +296,7 @@ def _evaluate_part(
 
 
 def _load(
-    samples: Samples, preprocessing: Preprocessing, features: Path | None
+    samples: Samples, preprocessing: Preprocessing, features: Path | pd.DataFrame | None
 ) -> tuple[ImageBank, FileHashes]:
     if preprocessing.stain is not None:
         check_units(samples, preprocessing.stain.unit)
@@ -330,4 +341,4 @@ def _write(
     # Last: a folder counts as finished once it has metrics.
     write_metrics(folder.metrics, metrics)
     write_report(folder.root)
-    return Assessment(folder.root, metrics, len(skipped), drift, audit)
+    return Assessment(folder.root, metrics, skipped, drift, audit)

@@ -7,7 +7,8 @@ import shlex
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from eosin.artifacts.comparison import Comparison
@@ -18,6 +19,7 @@ from eosin.commands.compare import compare
 from eosin.commands.ensemble import ensemble
 from eosin.commands.train import plan as plan_training
 from eosin.commands.train import train
+from eosin.core.display import Shown
 from eosin.core.errors import (
     DataError,
     EosinError,
@@ -29,11 +31,12 @@ from eosin.core.errors import (
 )
 from eosin.core.files import check_output, check_writable
 from eosin.core.places import expand_path
-from eosin.core.text import duration, listing, mebibytes, some
+from eosin.core.text import as_list, duration, listing, mebibytes, some
 from eosin.data.sources.catalogue import DATASETS, find_datasets
 from eosin.experiment.environment import default_output
 from eosin.experiment.prepare import resolve_recipe
 from eosin.experiment.resume import check_same_recipe
+from eosin.images.references import Skipped
 from eosin.papers import Item, Paper, read_paper
 from eosin.reporting.rendering import write_figures, write_page
 from eosin.reproduction.drawings import JOINT, draw
@@ -44,21 +47,27 @@ from eosin.reproduction.values import Outcome, check_demand, evaluate_items
 _LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class ReproductionResult:
+@dataclass(frozen=True, repr=False)
+class ReproductionResult(Shown):
     """Result of ``reproduce``.
 
     Attributes:
         page: The page.
         reproduction: Every printed value beside ours, and what was trained.
-        n_skipped: Unreadable images of all trainings together.
-        skipped: Files that list them.
+        skipped: ``(path, reason)`` of unreadable images, of all trainings together.
+        skipped_lists: Files that list them.
     """
 
     page: Path
     reproduction: Reproduction
-    n_skipped: int = 0
-    skipped: tuple[Path, ...] = ()
+    skipped: Skipped = field(default_factory=list)
+    skipped_lists: tuple[Path, ...] = ()
+
+    def summary(self) -> dict[str, object]:
+        """Return the main facts."""
+        found = self.reproduction
+        shown = {"paper": found.paper, "items": ", ".join(found.items), "runs": len(found.runs)}
+        return {"page": self.page, **shown, "failures": len(self.failures)}
 
     @property
     def failures(self) -> dict[str, str]:
@@ -70,10 +79,10 @@ class ReproductionResult:
 def reproduce(
     paper: str,
     *,
-    data: Iterable[Path | str] = (),
+    data: Path | str | Iterable[Path | str] = (),
     quick: bool = False,
     reduced: bool = False,
-    only: Iterable[str] = (),
+    only: str | Iterable[str] = (),
     output: Path | str | None = None,
     allow_skipped: bool = False,
 ) -> ReproductionResult:
@@ -121,13 +130,13 @@ def reproduce(
     write_page(folder.page, page)
     write_document(folder.document, found.model_copy(update={"figures": figures}))
     unread = {
-        one.run.folder.skipped: len(one.run.skipped)
+        one.run.folder.skipped: [(file.path, file.reason) for file in one.run.skipped]
         for one in outcomes.values()
         if one.run is not None and one.run.skipped
     }
-    n_skipped, lists = sum(unread.values()), tuple(unread)
-    result = ReproductionResult(folder.page, found, n_skipped, lists)
-    return end_with(result, n_skipped, lists, allowed=allow_skipped)
+    skipped, lists = list(chain.from_iterable(unread.values())), tuple(unread)
+    result = ReproductionResult(folder.page, found, skipped, lists)
+    return end_with(result, len(skipped), lists, allowed=allow_skipped)
 
 
 def _describe(
@@ -174,10 +183,10 @@ def _compare(
 def plan(
     paper: str,
     *,
-    data: Iterable[Path | str] = (),
+    data: Path | str | Iterable[Path | str] = (),
     quick: bool = False,
     reduced: bool = False,
-    only: Iterable[str] = (),
+    only: str | Iterable[str] = (),
 ) -> list[str]:
     """Return the dry run of a reproduction as lines: trainings, time and disk, missing data.
 
@@ -235,9 +244,9 @@ def _size(quick: bool, reduced: bool) -> Size:
     return "quick" if quick else "reduced" if reduced else "full"
 
 
-def _choose_items(paper: Paper, only: Iterable[str]) -> list[Item]:
+def _choose_items(paper: Paper, only: str | Iterable[str]) -> list[Item]:
     known = [item.id for item in paper.items]
-    wanted = [name.lower() for name in only]
+    wanted = [name.lower() for name in as_list(only)]
     for name in wanted:
         if name not in known:
             raise UsageError(
@@ -247,7 +256,7 @@ def _choose_items(paper: Paper, only: Iterable[str]) -> list[Item]:
 
 
 def _list_jobs(
-    paper: Paper, items: Sequence[Item], data: Iterable[Path | str], size: Size
+    paper: Paper, items: Sequence[Item], data: Path | str | Iterable[Path | str], size: Size
 ) -> list[Job]:
     """Return the trainings that some items need; says what is missing, and what can be made."""
     wanted = [name for item in items for name in item.needs()]
@@ -269,7 +278,9 @@ def _list_jobs(
     return jobs
 
 
-def find_places(data: Iterable[Path | str], wanted: Collection[str]) -> dict[str, Path]:
+def find_places(
+    data: Path | str | Iterable[Path | str], wanted: Collection[str]
+) -> dict[str, Path]:
     """Return the folders of data sets, by registered name.
 
     Args:
@@ -282,7 +293,7 @@ def find_places(data: Iterable[Path | str], wanted: Collection[str]) -> dict[str
     """
     found: dict[str, list[Path]] = {}
     named: dict[str, Path] = {}
-    for text in map(str, data):
+    for text in map(str, as_list(data)):
         name, equals, folder = text.partition("=")
         if equals and "/" not in name:
             DATASETS.get(name)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from eosin.artifacts.audit import AuditReport
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.metrics import SplitMetrics, read_metrics
 from eosin.artifacts.tables import is_table
+from eosin.core.display import Shown
 from eosin.core.errors import (
     InterruptedRunError,
     LeakError,
@@ -27,6 +31,7 @@ from eosin.experiment.backends import Start
 from eosin.experiment.crossval import fit_folds
 from eosin.experiment.default_recipe import make_default_recipe
 from eosin.experiment.environment import default_output
+from eosin.experiment.own_table import Given, take_table, with_manifest, write_own_table
 from eosin.experiment.plan import Plan, make_plan
 from eosin.experiment.prepare import log_repair, prepare, resolve_recipe
 from eosin.experiment.resume import (
@@ -40,40 +45,46 @@ from eosin.experiment.run import fit_split
 from eosin.experiment.split import divide, stop_at_leak
 from eosin.experiment.transfer import note_stage_places, plan_stage, prepare_stages, run_stages
 from eosin.experiment.writer import Stopwatch, begin_run, open_experiment
+from eosin.images.references import Skipped
 from eosin.recipe import Recipe, read_recipe, recipe_from_dict
-from eosin.recipe.overrides import override
+from eosin.recipe.overrides import Overrides, merge, override, parse_overrides
 from eosin.recipe.shipped import locate_recipe
 from eosin.reporting import write_report
+from eosin.reporting.terminal import split_facts
 from eosin.runs.relocation import note_place
 from eosin.training.loggers import check_loggers
 
 _LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class RunResult:
+@dataclass(frozen=True, repr=False)
+class RunResult(Shown):
     """Result of ``train``.
 
     Attributes:
         run: The run folder.
         metrics: Measurements by split.
-        n_skipped: Unreadable images, those of earlier stages included.
-        skipped: Files that list them.
+        skipped: ``(path, reason)`` of unreadable images, those of earlier stages included.
+        skipped_lists: Files that list them.
     """
 
     run: Path
     metrics: dict[str, SplitMetrics]
-    n_skipped: int
-    skipped: tuple[Path, ...] = ()
+    skipped: Skipped
+    skipped_lists: tuple[Path, ...] = ()
+
+    def summary(self) -> dict[str, object]:
+        """Return the main facts."""
+        return {"run": self.run, **split_facts(self.metrics), "skipped": len(self.skipped)}
 
 
 def train(
-    recipe: Recipe | Mapping[str, Any] | Path | str | None = None,
+    recipe: Given = None,
     *,
     positive: str | None = None,
     preset: str | None = None,
     time_limit: str | None = None,
-    overrides: Iterable[str] = (),
+    overrides: Overrides = (),
     output: Path | str | None = None,
     resume: Path | str | None = None,
     allow_leak: bool = False,
@@ -83,11 +94,12 @@ def train(
 
     Args:
         recipe: A recipe, a dict, a TOML file or the name of a shipped recipe; or a folder of images
-            or a table, for which a recipe is chosen. May be left out when resuming.
+            or a table, for which a recipe is chosen. May be left out when resuming. The table, and
+            ``data.manifest`` of a dict, may be a pandas table, which the run folder then keeps.
         positive: Positive class of a binary task, ``data.positive``.
         preset: Of a folder or table: ``quick``, ``good`` (default) or ``best``.
         time_limit: Of a folder or table: such as ``"10m"``, by an estimate.
-        overrides: ``section.key=value`` each.
+        overrides: Values by key, ``{"train.epochs": 5}``, or texts ``section.key=value``.
         output: Run folder; ``runs/<name>-<UTC time>`` by default.
         resume: A run folder to continue.
         allow_leak: Continue if the audit of a strict split finds a leak.
@@ -97,7 +109,7 @@ def train(
         SkippedFilesError: Images cannot be read; the run is finished, and its ``result`` holds it.
         EosinError: With its cause and hint in one line.
     """
-    wanted = _Wanted(recipe, tuple(overrides), positive, preset, time_limit)
+    wanted = _want(recipe, overrides, positive, preset, time_limit)
     run, resolved = _choose_run(wanted, output, resume)
     watch = Stopwatch()
     with watch.stage("read images"):
@@ -105,7 +117,7 @@ def train(
     log_repair(prepared)
     if resume is not None:
         check_same_data(run, prepared)
-    unread = {run.skipped: len(prepared.skipped)}
+    unread = {run.skipped: prepared.skipped}
     if resume is not None and run.metrics.exists():
         note_stage_places(run, resolved)
         note_place(run, resolved, prepared.samples)
@@ -116,12 +128,12 @@ def train(
             division = divide(resolved, prepared)
             stages, leaks = prepare_stages(resolved, prepared, division)
         unread |= {
-            run.stage(stage.number, stage.section.name).skipped: len(stage.prepared.skipped)
+            run.stage(stage.number, stage.section.name).skipped: stage.prepared.skipped
             for stage in stages
         }
         division = division.with_leaks(leaks)
         stop_at_leak(resolved, division.audit, allow_leak)
-        if resume is None:
+        if resume is None and not run.table.exists():
             prepare_output(run.root)
         with work_alone(run):
             if resume is not None:
@@ -139,9 +151,9 @@ def train(
     with _resumable(run):
         _LOG.info("Writing the report")
         write_report(run.root)
-    lists = tuple(path for path, n_files in unread.items() if n_files)
-    result = RunResult(run.root, metrics, sum(unread.values()), lists)
-    return end_with(result, result.n_skipped, lists, allowed=allow_skipped)
+    lists = tuple(path for path, files in unread.items() if files)
+    result = RunResult(run.root, metrics, list(chain.from_iterable(unread.values())), lists)
+    return end_with(result, len(result.skipped), lists, allowed=allow_skipped)
 
 
 @contextmanager
@@ -163,12 +175,12 @@ def _resumable(run: RunFolder) -> Iterator[None]:
 
 
 def plan(
-    recipe: Recipe | Mapping[str, Any] | Path | str | None = None,
+    recipe: Given = None,
     *,
     positive: str | None = None,
     preset: str | None = None,
     time_limit: str | None = None,
-    overrides: Iterable[str] = (),
+    overrides: Overrides = (),
     resume: Path | str | None = None,
     allow_leak: bool = False,
 ) -> tuple[Plan, AuditReport]:
@@ -179,15 +191,16 @@ def plan(
         positive: Positive class.
         preset: Preset.
         time_limit: Time limit.
-        overrides: ``section.key=value`` each.
+        overrides: Changes of the recipe.
         resume: A run folder: the plan covers the whole run, however far it is.
         allow_leak: True if the training would continue despite leakage.
     """
     if resume is not None:
         find_run(Path(resume))
-    wanted = _Wanted(recipe, tuple(overrides), positive, preset, time_limit)
-    resolved = _resolve(wanted, resume)
-    prepared = prepare(resolved, is_new=resume is None)
+    wanted = _want(recipe, overrides, positive, preset, time_limit)
+    with tempfile.TemporaryDirectory() as folder:
+        resolved = _resolve_with_table(wanted, resume, RunFolder(Path(folder)).table)
+        prepared = prepare(resolved, is_new=resume is None)
     division = divide(resolved, prepared)
     stages, leaks = prepare_stages(resolved, prepared, division)
     experiment = open_experiment(resolved, prepared, Stopwatch())
@@ -206,24 +219,47 @@ def plan(
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What to train, as the user said it; attributes as the arguments of :func:`train`."""
+    """What to train; attributes as the arguments of :func:`train`.
+
+    Attributes:
+        overrides: The overrides, and the positive class as the last of them.
+        table: A pandas table that the recipe names, or stands in its place.
+    """
 
     recipe: Recipe | Mapping[str, Any] | Path | str | None
-    overrides: tuple[str, ...]
-    positive: str | None = None
-    preset: str | None = None
-    time_limit: str | None = None
+    overrides: Mapping[str, Any]
+    preset: str | None
+    time_limit: str | None
+    table: pd.DataFrame | None
 
-    def all_overrides(self) -> tuple[str, ...]:
-        """Return the overrides, and the positive class as the last of them."""
-        if self.positive is None:
-            return self.overrides
-        return (*self.overrides, f"data.positive={json.dumps(self.positive)}")
+
+def _want(
+    recipe: Given,
+    overrides: Overrides,
+    positive: str | None,
+    preset: str | None,
+    time_limit: str | None,
+) -> _Wanted:
+    changes: Mapping[str, Any] = parse_overrides(overrides)
+    if positive is not None:
+        changes = merge(changes, {"data": {"positive": positive}})
+    recipe, changes, table = take_table(recipe, changes)
+    return _Wanted(recipe, changes, preset, time_limit, table)
+
+
+def _resolve_with_table(wanted: _Wanted, resume: Path | str | None, path: Path) -> Recipe:
+    """Resolve a recipe; its pandas table, if it has one, is written to a file."""
+    if wanted.table is None:
+        return _resolve(wanted, resume)
+    write_own_table(path, wanted.table, wanted.overrides, wanted.recipe)
+    if wanted.recipe is None and resume is None:
+        return _resolve(replace(wanted, recipe=path), None)
+    return with_manifest(_resolve(wanted, resume), path)
 
 
 def _resolve(wanted: _Wanted, resume: Path | str | None) -> Recipe:
     """Read the recipe and make its paths absolute, so that the run can be repeated."""
-    recipe, overrides = wanted.recipe, wanted.all_overrides()
+    recipe, overrides = wanted.recipe, wanted.overrides
     if recipe is None:
         if resume is None:
             raise RecipeError(
@@ -275,11 +311,16 @@ def _choose_run(
 ) -> tuple[RunFolder, Recipe]:
     """Choose and check the run folder, before any image is read."""
     if resume is None:
-        resolved = _resolve(wanted, None)
-        run = RunFolder(Path(output or default_output(resolved.name)))
+        # Only a table alone takes its recipe from its images, and so needs a place first.
+        is_alone = wanted.recipe is None and wanted.table is not None
+        resolved = None if is_alone else _resolve(wanted, None)
+        name = RunFolder(Path()).table.stem if resolved is None else resolved.name
+        run = RunFolder(Path(output or default_output(name)))
         clean_unbegun(run.root)
         resumed = f", or resume the run in it: {run.resume_command}"
         check_output(run.root, or_else=resumed if run.recipe.exists() else "")
+        if resolved is None or wanted.table is not None:
+            resolved = _resolve_with_table(wanted, None, run.table)
         return run, resolved
     if output is not None:
         raise UsageError(
@@ -287,7 +328,9 @@ def _choose_run(
             hint=f"A resumed run stays in place: {RunFolder(Path(resume)).resume_command}",
         )
     run = find_run(Path(resume))
-    resolved = _resolve(wanted, resume)
+    resolved = _resolve_with_table(wanted, resume, run.table)
+    if run.table.exists() and not Path(str(resolved.data.manifest)).exists():
+        resolved = with_manifest(resolved, run.table)  # of a run that was moved
     check_same_recipe(run, resolved)
     check_writable(run.root)
     return run, resolved

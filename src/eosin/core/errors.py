@@ -1,4 +1,4 @@
-"""Errors that Eosin raises.
+"""Errors that Eosin raises, each a name of the package: ``eosin.RecipeError``.
 
     EosinError                 exit 1: the work failed
     ├── UsageError             exit 2: the command line or the recipe is wrong
@@ -12,10 +12,14 @@
     │   └── LeakError              the leak audit found overlap of the two sides of a split
     ├── TrainingError          training cannot continue (loss not finite, no memory)
     ├── ArtifactError          a run or model folder that is missing, foreign or too new
-    ├── InterruptedRunError    exit 130: Ctrl-C; what was finished can be resumed
     ├── DownloadError          a public file that is unavailable, or differs from what was published
     ├── OutputError            a result that cannot be written (disk full, read-only, not empty)
     └── MissingPartError       an optional part is not installed
+
+    KeyboardInterrupt
+    └── InterruptedRunError    exit 130: Ctrl-C; what was finished can be resumed
+
+Ctrl-C is no :class:`EosinError`: a loop over trainings that catches failures stops at it.
 
 The message states what was expected and what was found; the hint, what to do about it.
 A lack of memory and damaged files raise many errors of other libraries; they are recognised here.
@@ -35,6 +39,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, TypeVar
 
+from eosin.core.hints import in_users_words
 from eosin.core.text import printable, quantity
 
 _Result = TypeVar("_Result")
@@ -56,13 +61,8 @@ _PHRASES = (
 )
 
 
-class EosinError(Exception):
-    """An expected failure, shown to the user in one line.
-
-    Args:
-        message: What was expected and what was found instead; no trailing full stop.
-        hint: Hint: what the user can do about it, if anything.
-    """
+class _Explained(BaseException):
+    """A message with a hint, in one line."""
 
     exit_status = 1
 
@@ -70,7 +70,19 @@ class EosinError(Exception):
         # File names need not be valid text; printed messages must be.
         self.message = printable(message)
         self.hint = printable(hint) if hint else hint
-        super().__init__(f"{self.message}. {self.hint}" if hint else self.message)
+        shown = f"{self.message}. {in_users_words(self.hint)}" if self.hint else self.message
+        super().__init__(shown)
+
+
+class EosinError(_Explained, Exception):
+    """An expected failure, shown to the user in one line.
+
+    Args:
+        message: What was expected and what was found instead; no trailing full stop.
+        hint: Hint: what the user can do about it, if anything, as it is typed for the command. Text
+            of the error shows it in Python's words where no command runs, see
+            :func:`eosin.core.hints.in_users_words`.
+    """
 
 
 class UsageError(EosinError):
@@ -124,12 +136,6 @@ class TrainingError(EosinError):
     """Training cannot continue."""
 
 
-class InterruptedRunError(EosinError):
-    """The user stopped a training; what was finished can be resumed."""
-
-    exit_status = INTERRUPTED
-
-
 class ArtifactError(EosinError):
     """A run or model folder that is missing, foreign or newer than this code."""
 
@@ -144,6 +150,12 @@ class OutputError(EosinError):
 
 class MissingPartError(EosinError):
     """An optional part of Eosin is not installed."""
+
+
+class InterruptedRunError(_Explained, KeyboardInterrupt):
+    """The user stopped a training; what was finished can be resumed."""
+
+    exit_status = INTERRUPTED
 
 
 def close_matches(name: str, known: Iterable[str]) -> str:

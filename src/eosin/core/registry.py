@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from eosin.core.errors import RecipeError, UnknownNameError, close_matches
+from eosin.core.plugins import load_entry_points
 from eosin.core.types import InputStyle
 
 T = TypeVar("T")
@@ -20,10 +21,12 @@ class Registry(Generic[T]):
 
     Args:
         kind: Kind of the entries, for messages: ``"model"``, ``"data set"``.
+        group: Entry points of installed packages that register further ones.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, group: str = "") -> None:
         self.kind = kind
+        self._group = group
         self.entries: dict[str, T] = {}
 
     def add(self, name: str, entry: T) -> T:
@@ -39,20 +42,28 @@ class Registry(Generic[T]):
 
     def get(self, name: str) -> T:
         """Return the entry of a name; raises ``UnknownNameError`` with close matches."""
-        if name not in self.entries:
+        if name not in self:
             raise UnknownNameError(
                 f"no {self.kind} is called {name!r}", hint=close_matches(name, self.entries)
             )
         return self.entries[name]
 
     def __contains__(self, name: object) -> bool:
+        if name not in self.entries:
+            self._load()
         return name in self.entries
 
     def __iter__(self) -> Iterator[str]:
+        self._load()
         return iter(sorted(self.entries))
 
     def __len__(self) -> int:
+        self._load()
         return len(self.entries)
+
+    def _load(self) -> None:
+        if self._group:
+            load_entry_points(self._group)
 
 
 @dataclass(frozen=True)

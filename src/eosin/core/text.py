@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, overload
 
 #: Invisible characters at the ends of a value: zero-width ones and byte-order marks.
 _INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
@@ -22,6 +24,15 @@ _CONTROLS = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 _WHOLE_NUMBER = re.compile(r"(\d+)\.0+")
+
+
+@overload
+def as_list(given: str | Iterable[str]) -> list[str]: ...
+@overload
+def as_list(given: Path | str | Iterable[Path | str]) -> list[Path | str]: ...
+def as_list(given: Any) -> list[Any]:
+    """Return what a list holds; a text or a path by itself is one entry."""
+    return [given] if isinstance(given, str | Path) else list(given)
 
 
 def printable(name: object) -> str:

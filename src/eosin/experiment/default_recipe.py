@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
@@ -20,7 +20,7 @@ from eosin.data.sources.folder import recognise_layout
 from eosin.experiment.prepare import gather_samples
 from eosin.experiment.validation import check_positive
 from eosin.recipe import Recipe, recipe_from_dict
-from eosin.recipe.overrides import load_toml, merge, override, parse_overrides
+from eosin.recipe.overrides import Overrides, load_toml, merge, override, parse_overrides
 from eosin.recipe.shipped import find_recipe
 
 _LOG = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class _Training:
 
 def make_default_recipe(
     source: Path,
-    overrides: Iterable[str] = (),
+    overrides: Overrides = (),
     *,
     preset: str | None = None,
     time_limit: str | None = None,
@@ -88,8 +88,8 @@ def make_default_recipe(
     """
     _check_preset(preset)
     limit_s = None if time_limit is None else parse_time(time_limit)
-    own = tuple(overrides)
-    data, reading = _read_source(source, parse_overrides(own).get("data", {}))
+    own = parse_overrides(overrides)
+    data, reading = _read_source(source, own.get("data", {}))
     first = _make(_Training(_HEAD, {"data": data}), own)
     samples, _ = gather_samples(first.data, first.seed)
     check_positive(samples, first.data.positive)
@@ -112,7 +112,7 @@ def make_default_recipe(
     return recipe
 
 
-def _make(training: _Training, own: Sequence[str]) -> Recipe:
+def _make(training: _Training, own: Mapping[str, Any]) -> Recipe:
     """Return the recipe of a training, with the user's overrides."""
     values = load_toml(find_recipe(training.name).read_text(encoding="utf-8"))
     if "split" in training.changes["data"]:
@@ -267,7 +267,7 @@ def _penalty(samples: Samples) -> float:
 
 def _fit(
     choices: Sequence[_Training],
-    own: Sequence[str],
+    own: Mapping[str, Any],
     limit_s: float,
     estimate: Callable[[Recipe], float],
 ) -> _Training:

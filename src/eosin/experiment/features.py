@@ -7,6 +7,8 @@ from collections.abc import Collection, Sequence
 from functools import cache
 from pathlib import Path
 
+import pandas as pd
+
 from eosin.artifacts.audit import Finding
 from eosin.artifacts.model import Embedding
 from eosin.core.errors import DataError
@@ -20,7 +22,7 @@ from eosin.images.vectors import FeatureTable, match_rows, read_features
 
 def load_features(
     samples: Samples,
-    table: Path,
+    table: Path | pd.DataFrame,
     *,
     columns: Sequence[str] | None = None,
     apart: Collection[str] = (),
@@ -39,11 +41,11 @@ def load_features(
     if not rows:
         cell, other = samples.frame["path"].iloc[0], next(iter(found.rows))
         raise DataError(
-            f"{table} has no row for any of the {len(samples)} images: its paths are like "
+            f"{found.path} has no row for any of the {len(samples)} images: its paths are like "
             f"{other!r}, theirs like {cell!r}",
             hint="Write the manifest's paths into the table, or name another table",
         )
-    embedding = Embedding(channels=found.columns, table=table.name, table_sha256=found.sha256)
+    embedding = Embedding(channels=found.columns, table=found.path.name, table_sha256=found.sha256)
     return ImageBank(found, rows, embedding, samples), _hash_rows(samples, found, rows)
 
 

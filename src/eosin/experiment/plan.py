@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from eosin.artifacts.manifest import relocated
 from eosin.artifacts.run import SplitReport
+from eosin.core.display import Shown
 from eosin.core.text import mebibytes
 from eosin.core.types import Samples
 from eosin.experiment.environment import default_output
@@ -31,8 +32,8 @@ _INPUT_BYTES = 12
 _CLASS_BYTES = 20 + 8
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(Shown):
     """Result of a dry run: steps, requirements and costs of a training.
 
     Attributes:
@@ -82,6 +83,19 @@ class Plan:
     is_head_only: bool = False
     kept_bytes: int = 0
     stages: tuple[tuple[str, Plan], ...] = ()
+
+    def summary(self) -> dict[str, object]:
+        """Return the main facts."""
+        return {
+            "images": self.n_images,
+            "groups": self.n_groups,
+            "skipped": self.n_skipped,
+            "device": self.device,
+            "params": self.params,
+            "trainings": self.trainings,
+            "steps": self.steps,
+            "time": f"about {_duration(self._sum('seconds'))} at most",
+        }
 
     def lines(self) -> list[str]:
         """Return the plan as lines of text."""

@@ -74,11 +74,13 @@ def clean_unbegun(folder: Path) -> None:
     """Empty a folder whose run was killed before its recipe was written."""
     if folder.is_dir() and all(_is_before_recipe(path) for path in folder.iterdir()):
         clean_partial(folder, _is_before_recipe)
-        (folder / _LOCK).unlink(missing_ok=True)
+        for path in (folder / _LOCK, RunFolder(folder).table):
+            path.unlink(missing_ok=True)
 
 
 def _is_before_recipe(path: Path) -> bool:
-    return path.name == _LOCK or path.match(".recipe-*.tmp.toml")
+    before = {_LOCK, RunFolder(path.parent).table.name}
+    return path.name in before or path.match(".recipe-*.tmp.toml")
 
 
 def check_same_recipe(run: RunFolder, recipe: Recipe) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def write_onnx(
     # Two images: a trace of one could fix what depends on the batch size.
     example = torch.zeros(2, in_channels, *input_px)
     silent = warnings.catch_warnings()
-    with _EXPORTING, atomic_path(path) as temporary, silent, torch.inference_mode():
+    with _EXPORTING, atomic_path(path) as temporary, silent, torch.inference_mode(), _explained():
         # check_parity covers the warnings on traced constants; the exporter is deprecated.
         warnings.simplefilter("ignore")
         with _FixedSides():
@@ -63,6 +64,19 @@ def write_onnx(
                 opset_version=OPSET,
                 dynamo=False,
             )
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Convert an error of the exporter, which a user's own network may cause, into one line."""
+    try:
+        yield
+    except torch.onnx.errors.OnnxExporterError as error:
+        reason = str(error).partition("\n")[0].partition("  [Caused")[0].rstrip(".")
+        raise TrainingError(
+            f"the network cannot be exported to ONNX: {reason}",
+            hint="Use other layers in its place; the run keeps its checkpoints",
+        ) from error
 
 
 class _FixedSides(TorchFunctionMode):

@@ -81,7 +81,7 @@ def decode_image(path: Path, index: int | None = None) -> Image:
     unknown number is used.
     """
     if index is not None:
-        return _item_to_rgb(path, read_item(path, index))
+        return item_to_rgb(path, read_item(path, index))
     limits = read_limits()
     try:
         with opened_image(path, limits) as image:
@@ -370,8 +370,8 @@ def _to_rgb_array(values: Image) -> Image:
     return np.repeat(values[..., None], 3, axis=-1) if values.ndim == 2 else values
 
 
-def _item_to_rgb(path: Path, item: Pixels) -> Image:
-    """Convert an image of a container, (H, W) or (H, W, C), to RGB."""
+def item_to_rgb(path: Path, item: Pixels) -> Image:
+    """Convert an image of a container, (H, W) or (H, W, C), to RGB; ``path`` is its name."""
     read_limits().check_size(path, item.shape[1], item.shape[0])
     if item.ndim == 3 and item.shape[2] not in {1, 3}:
         raise ImageError(f"{path} holds images of {item.shape[2]} channels; 1 or 3 are needed")

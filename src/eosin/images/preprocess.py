@@ -13,7 +13,7 @@ from eosin.artifacts.model import Embedding, Planes, Preprocessing, Window
 from eosin.core.errors import ImageError
 from eosin.core.text import quantity
 from eosin.core.types import BoolArray, FloatArray, Image, InputStyle, Pixels, ResizeRule
-from eosin.images.decode import decode_image
+from eosin.images.decode import decode_image, item_to_rgb
 from eosin.images.planes import decode_channels
 from eosin.stain import Normalised, Source, normaliser_of
 
@@ -93,10 +93,16 @@ def decode_for(path: Path, index: int | None, preprocessing: Preprocessing) -> P
     uint16, shape (H, W, C). Raises ImageError if it cannot be read, or has other channels or
     another depth than is needed.
     """
-    planes = preprocessing.planes
-    if planes is None:
+    if preprocessing.planes is None:
         return decode_image(path, index)
     found, names = decode_channels(path, index)
+    return _choose_channels(path, found, names, preprocessing, preprocessing.planes)
+
+
+def _choose_channels(
+    path: Path, found: Pixels, names: Sequence[str], preprocessing: Preprocessing, planes: Planes
+) -> Pixels:
+    """Return the network's channels of a decoded fluorescence image (H, W, C)."""
     bits = 8 * found.dtype.itemsize
     if (found.shape[2], bits) != (planes.n_stored, planes.bits):
         raise ImageError(
@@ -207,6 +213,30 @@ def read_image(path: Path, index: int | None, preprocessing: Preprocessing) -> I
     """
     found = resize_image(decode_for(path, index, preprocessing), preprocessing)
     return to_bytes(found, preprocessing)
+
+
+def read_array(name: str, image: Pixels, preprocessing: Preprocessing) -> Image:
+    """Read an image in memory as :func:`read_image` reads one of a file.
+
+    Args:
+        name: For messages.
+        image: uint8 or uint16, shape (H, W) or (H, W, C): RGB or grey; for fluorescence all the
+            channels of a file.
+        preprocessing: Of the model.
+    """
+    if image.ndim not in {2, 3} or image.dtype not in (np.uint8, np.uint16) or not image.size:
+        raise ImageError(
+            f"{name} is an array of {image.dtype} of shape {image.shape}; uint8 or uint16 of shape "
+            "(height, width) or (height, width, channels) is needed",
+            hint="Of values from 0 to 1: (255 * image).round().astype('uint8')",
+        )
+    path, planes = Path(name), preprocessing.planes
+    if planes is None:
+        pixels: Pixels = item_to_rgb(path, image)
+    else:
+        image = image[..., None] if image.ndim == 2 else image
+        pixels = _choose_channels(path, image, (), preprocessing, planes)
+    return to_bytes(resize_image(np.ascontiguousarray(pixels), preprocessing), preprocessing)
 
 
 def normalise_stain(

@@ -8,6 +8,7 @@ a manifest, and text, are no features. ``.npz`` holds the arrays ``path`` (N,) a
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -22,7 +23,7 @@ import pyarrow.parquet
 
 from eosin.artifacts.manifest import OPTIONAL, REQUIRED
 from eosin.artifacts.paths import plain_path
-from eosin.artifacts.tables import sniff_text
+from eosin.artifacts.tables import name_of, sniff_text
 from eosin.core.errors import DataError, close_matches
 from eosin.core.files import check_file, check_unpacked, sha256_file
 from eosin.core.npz import read_npz
@@ -45,7 +46,7 @@ class FeatureTable:
     """Feature table in memory; an :class:`~eosin.core.types.ImageSource` of images of one pixel."""
 
     path: Path
-    sha256: str  # of its file
+    sha256: str  # of its file; of paths and values for a pandas table
     columns: tuple[str, ...]  # names of the features
     rows: dict[str, int]  # row of each path, in the table's order
     values: FloatArray  # float32, shape (N, D)
@@ -70,14 +71,19 @@ class FeatureTable:
 
 
 def read_features(
-    path: Path, *, columns: Sequence[str] | None = None, apart: Collection[str] = ()
+    path: Path | pd.DataFrame,
+    *,
+    columns: Sequence[str] | None = None,
+    apart: Collection[str] = (),
 ) -> FeatureTable:
-    """Read a table of features from a ``.parquet``, ``.csv`` or ``.npz`` file.
+    """Read a table of features from a ``.parquet``, ``.csv`` or ``.npz`` file, or from pandas.
 
     ``columns`` are the wanted features, in this order, by default all but the columns of a manifest
     and those of ``apart``. Raises DataError if it is absent or unreadable, lacks a column, holds a
     value that is no finite number, or has two different rows for one path.
     """
+    if isinstance(path, pd.DataFrame):
+        return _read_frame(path, columns, apart)
     path = Path(path)
     if path.suffix not in SUFFIXES:
         raise DataError(
@@ -97,10 +103,32 @@ def read_features(
     except (OSError, ValueError, TypeError, KeyError, pyarrow.ArrowException) as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise DataError(f"the table of features {path} cannot be read: {reason}") from error
+    return _make_table(path, sha256_file(path), found, cells, values)
+
+
+def _read_frame(
+    frame: pd.DataFrame, columns: Sequence[str] | None, apart: Collection[str]
+) -> FeatureTable:
+    """Read a pandas table as the Parquet file of it would be."""
+    path = Path(name_of(frame))
+    try:
+        _check_names([str(name) for name in frame.columns])
+        found = _choose(frame, columns, NO_FEATURES.union(apart))
+        values = _numbers(frame, found)
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataError(f"the table of features cannot be read: {error}") from error
+    cells = [str(cell) for cell in frame["path"]]
+    digest = hashlib.sha256("\0".join(cells).encode() + values.tobytes()).hexdigest()
+    return _make_table(path, digest, found, cells, values)
+
+
+def _make_table(
+    path: Path, sha256: str, columns: tuple[str, ...], cells: list[str], values: FloatArray
+) -> FeatureTable:
     if len(cells) == 0:
         raise DataError(f"{path} has no rows")
-    _check_finite(path, found, cells, values)
-    return FeatureTable(path, sha256_file(path), found, _index(path, cells, values), values)
+    _check_finite(path, columns, cells, values)
+    return FeatureTable(path, sha256, columns, _index(path, cells, values), values)
 
 
 _Read = tuple[tuple[str, ...], list[str], FloatArray]

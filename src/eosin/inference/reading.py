@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
+import io
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
+from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
+from PIL import Image as PillowImage
+from PIL import ImageOps
 
 from eosin.artifacts.model import Preprocessing
 from eosin.core.errors import ImageError
-from eosin.core.types import Image, ImageReference
+from eosin.core.types import Image, ImageReference, Pixels
 from eosin.images.failures import isolated
-from eosin.images.preprocess import normalise_stain, read_image
+from eosin.images.preprocess import normalise_stain, read_array, read_image
 from eosin.images.references import Skipped
 from eosin.images.stacks import read_stack
 from eosin.images.staining import TILES_PER_UNIT, spread_tiles
 from eosin.stain import Normalised, Source, normaliser_of
 
+_TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+#: An image in memory: its pixels, Pillow's image, or the bytes of its file.
+InMemory = Pixels | PillowImage.Image | bytes
+
 
 def read_cells(
-    cells: Sequence[str], preprocessing: Preprocessing
+    cells: Sequence[str],
+    preprocessing: Preprocessing,
+    in_memory: Mapping[str, InMemory] = MappingProxyType({}),
 ) -> tuple[list[str], Image, Skipped]:
     """Read images or magnification stacks at the network's size.
+
+    Args:
+        cells: Image references, and names of images in memory.
+        preprocessing: Of the model.
+        in_memory: Images in memory by name.
 
     Returns:
         The references that could be read; their images, uint8, shape (N, *input_px, C); the others,
@@ -31,6 +48,8 @@ def read_cells(
     """
 
     def read_one(cell: str) -> Image:
+        if cell in in_memory:
+            return _read_in_memory(cell, in_memory[cell], preprocessing)
         return read_image(*ImageReference.parse(cell).resolve(), preprocessing)
 
     kept: list[str] = []
@@ -45,6 +64,34 @@ def read_cells(
             skipped.append((cell, str(error)))
     shape = (0, *preprocessing.input_px, len(preprocessing.channels))
     return kept, np.stack(images) if images else np.empty(shape, dtype=np.uint8), skipped
+
+
+def _read_in_memory(name: str, image: InMemory, preprocessing: Preprocessing) -> Image:
+    if isinstance(image, PillowImage.Image):
+        image = _to_tiff(image)
+    if isinstance(image, bytes):
+        return _read_bytes(name, image, preprocessing)
+    return read_array(name, image, preprocessing)
+
+
+def _to_tiff(image: PillowImage.Image) -> bytes:
+    """Return an image as an uncompressed file, which is then read as any other."""
+    stream = io.BytesIO()
+    ImageOps.exif_transpose(image).save(stream, "TIFF")
+    return stream.getvalue()
+
+
+def _read_bytes(name: str, content: bytes, preprocessing: Preprocessing) -> Image:
+    """Read the bytes of an image file, by way of a file: decoders guard against hostile ones."""
+    suffix = ".tif" if content[:4] in _TIFF_MARKS else ".png"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"image{suffix}"
+        path.write_bytes(content)
+        try:
+            return read_image(path, None, preprocessing)
+        except ImageError as error:
+            message = error.message.replace(str(path), name)
+            raise ImageError(message, hint=error.hint) from error
 
 
 def normalise_cells(

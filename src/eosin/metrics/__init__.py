@@ -4,10 +4,11 @@
 with a 95 % interval or the reason why there is none. NumPy and SciPy only.
 """
 
+from eosin.core.plugins import load_entry_points
 from eosin.metrics.calibration import ReliabilityBins, fit_temperature, reliability_bins, softmax
 from eosin.metrics.catalogue import METRIC_NAMES, METRICS
 from eosin.metrics.conformal import calibrate, groups_needed, prediction_sets
-from eosin.metrics.intervals import coverage_table, wilson
+from eosin.metrics.intervals import coverage_table, interval, wilson
 from eosin.metrics.measurement import bootstrap, group_weights, measure_values
 from eosin.metrics.predictions import Predictions
 from eosin.metrics.ranking import Curve, precision_recall_curve, ranking_scores, roc_curve
@@ -42,6 +43,7 @@ __all__ = [
     "fit_temperature",
     "group_weights",
     "groups_needed",
+    "interval",
     "measure_values",
     "net_benefit",
     "precision_recall_curve",
@@ -57,3 +59,6 @@ __all__ = [
     "summarise_predictive_values",
     "wilson",
 ]
+
+# Last: what it loads imports this package.
+load_entry_points("eosin.metrics")

@@ -22,7 +22,7 @@ from typing import Literal
 import numpy as np
 
 from eosin.core.types import FloatArray
-from eosin.metrics.predictions import divide
+from eosin.metrics.predictions import Predictions, divide
 
 #: What a metric is computed from: decided classes, ranking of scores, or probabilities.
 Basis = Literal["decisions", "ranking", "probabilities"]
@@ -105,6 +105,10 @@ def _matthews(tally: Tally) -> FloatArray:
     return divide(covariance, np.sqrt(spread))
 
 
+def _no_formula(_tally: Tally) -> FloatArray:
+    raise NotImplementedError
+
+
 @dataclass(frozen=True)
 class MetricDefinition:
     """Definition of a metric: one row of the catalogue.
@@ -113,6 +117,7 @@ class MetricDefinition:
         name: Key in files and options.
         label: Name in tables, in full.
         formula: From a tally to an array (R,), or (R, C) where it exists for each class.
+        function: In its place, from predictions to a number: a user's own metric.
         basis: What it is computed from.
         short: Name where space is short; the full one by default.
         per_class: Whether it exists for each class, one against the rest.
@@ -126,7 +131,8 @@ class MetricDefinition:
 
     name: str
     label: str
-    formula: Callable[[Tally], FloatArray]
+    formula: Callable[[Tally], FloatArray] = _no_formula
+    function: Callable[[Predictions], float] | None = None
     basis: Basis = "decisions"
     short: str = ""
     per_class: bool = True
@@ -279,8 +285,9 @@ _ROWS = (
     *(_average(kind, _MAIN[of]) for kind, names in AVERAGES.items() for of in names),
 )
 
-#: Every metric of a set of predictions by name, in the order of files and tables.
+#: Every metric of a set of predictions by name, in the order of files and tables; users' last.
 METRICS = {row.name: row for row in _ROWS}
+#: Those of Eosin itself.
 METRIC_NAMES = tuple(METRICS)
 #: Those of tables and charts of all metrics: the averages have a table of their own.
 MAIN_METRICS = tuple(_MAIN)
@@ -315,6 +322,18 @@ PATIENT_METRICS = {
         ),
     )
 }
+
+
+def add_metric(row: MetricDefinition) -> None:
+    """Register a user's own metric; raises ``ValueError`` if the name is taken."""
+    if row.name in METRICS or row.name in PATIENT_METRICS:
+        raise ValueError(f"the metric {row.name!r} is registered twice")
+    METRICS[row.name] = row
+
+
+def own_metrics() -> tuple[str, ...]:
+    """Return the names of users' own metrics."""
+    return tuple(name for name in METRICS if name not in METRIC_NAMES)
 
 
 def _where(condition: Callable[[MetricDefinition], bool]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ interaction, of blocks (folds) and treatments.
 from __future__ import annotations
 
 import string
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
@@ -55,20 +55,38 @@ class Draws:
 
 
 def draw(
-    predictions: Predictions, names: Sequence[str], *, resamples: int = 2000, seed: int = 0
+    predictions: Predictions,
+    names: Sequence[str],
+    *,
+    among: Sequence[Hashable] | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
 ) -> Draws:
     """Measure the data and resamples of whole groups; equal groups give equal resamples.
 
     Args:
         predictions: At least one row.
         names: Metrics; one that exists per class is the positive class's, or the macro average.
+        among: The groups that are resampled, at least those of the predictions, which are all by
+            default; two sets of images that share groups get equal resamples of them by it.
         resamples: How many resamples of the groups.
         seed: The run's seed.
     """
     measure = Measurement(predictions, names, predictions.ranked_classes)
     n_groups, positive = predictions.n_groups, predictions.positive
     points = measure(np.ones((1, n_groups)))
-    samples = bootstrap(measure, n_groups, len(predictions), resamples=resamples, seed=seed)
+    own = np.arange(n_groups)
+    if among is not None:
+        place = {group: number for number, group in enumerate(among)}
+        own = np.array([place[group] for group in dict.fromkeys(predictions.groups)])
+        n_groups = len(place)
+    samples = bootstrap(
+        lambda weights: measure(weights[:, own]),
+        n_groups,
+        len(predictions),
+        resamples=resamples,
+        seed=seed,
+    )
     return Draws(
         predictions,
         {name: float(of_class(points[name], positive)[0]) for name in names},
@@ -88,10 +106,44 @@ def difference(one: Draws, other: Draws, name: str) -> Estimate:
         DataError: Rows or groups differ.
     """
     check_paired(one.predictions, other.predictions)
+    return _estimate(one, other, name)
+
+
+def differences_of_sets(
+    one: Predictions,
+    other: Predictions,
+    names: Sequence[str],
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> dict[str, Estimate]:
+    """Return the differences of metrics between two sets of images that may share groups.
+
+    Groups of either are resampled together, so that a group in both varies both.
+
+    Args:
+        one: The minuend.
+        other: The subtrahend; its groups have the same names.
+        names: Metrics.
+        resamples: How many resamples of the groups.
+        seed: The run's seed.
+
+    Returns:
+        By metric the difference, with a 95 % interval clustered by group.
+    """
+    among = list(dict.fromkeys([*one.groups, *other.groups]))
+    mine, theirs = (
+        draw(part, names, among=among, resamples=resamples, seed=seed) for part in (one, other)
+    )
+    return {name: _estimate(mine, theirs, name) for name in names}
+
+
+def _estimate(one: Draws, other: Draws, name: str) -> Estimate:
     values = one.points[name], other.points[name]
     if np.isnan(values).any():
         return Estimate(None, reason="undefined for one of the two")
-    rests_on = support(one.predictions, name, one.predictions.positive)
+    supports = [support(own.predictions, name, own.predictions.positive) for own in (one, other)]
+    rests_on = min(supports, key=lambda own: own.n_groups)
     return estimate_difference(values, (one.samples[name], other.samples[name]), name, rests_on)
 
 

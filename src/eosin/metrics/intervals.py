@@ -13,7 +13,8 @@ intervals to compare correlations" (Psychological Methods 2007).
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -22,9 +23,10 @@ import numpy as np
 from scipy.special import expit, logit, stdtrit
 
 from eosin.core.errors import DataError
-from eosin.core.types import Estimate, FloatArray
-from eosin.metrics.catalogue import METRICS, PATIENT_METRICS
-from eosin.metrics.predictions import Predictions
+from eosin.core.types import Estimate, FloatArray, IntArray
+from eosin.metrics.catalogue import METRICS, PATIENT_METRICS, MetricDefinition
+from eosin.metrics.measurement import bootstrap, measure_rows
+from eosin.metrics.predictions import Predictions, encode
 
 #: Fewer groups than this in a class that a metric needs: no interval.
 MIN_GROUPS = 5
@@ -135,8 +137,91 @@ def estimate(
         refused = "the same in every resample: no interval from resampling"
     if refused is not None:
         return Estimate(value, reason=refused)
-    low, high = _interval(value, defined, name, rests_on)
+    low, high = _interval(value, defined, _metric(name), rests_on)
     return Estimate(value, low, high, _remark(simulated_as or name, rests_on))
+
+
+def _metric(name: str) -> MetricDefinition:
+    return METRICS.get(name) or PATIENT_METRICS[name]
+
+
+def interval(
+    predictions: Any,
+    function: Callable[[Any], float],
+    groups: Sequence[Hashable] | str | None = None,
+    *,
+    bounds: tuple[float, float] | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Estimate:
+    """Return any function of predictions with a 95 % interval by the clustered bootstrap.
+
+    Args:
+        predictions: A pandas table such as a run's ``predictions``, a :class:`Predictions`, or an
+            array whose first axis is the rows.
+        function: From such an object, with rows left out and repeated, to a number; NaN or a
+            ``ValueError`` where it is undefined.
+        groups: Group of each row, such as its patient, or the table's column of them; by default
+            the column ``group``, or the groups of the :class:`Predictions`.
+        bounds: Least and largest value, where the function has them: the interval is then symmetric
+            on the logit scale between them.
+        resamples: Number of resamples of the groups.
+        seed: Equal seeds and groups give equal resamples.
+
+    Raises:
+        DataError: There is no row, the number of groups is another, or the function fails.
+    """
+    take, codes = _rows_of(predictions, groups)
+    if not len(codes):
+        raise DataError("there are no predictions to measure")
+    n_groups = int(codes.max()) + 1
+
+    def measure(weights: FloatArray) -> dict[str, FloatArray]:
+        return {"value": measure_rows(function, take, codes, weights, "function")}
+
+    value = float(measure(np.ones((1, n_groups)))["value"][0])
+    if np.isnan(value):
+        return Estimate(None, reason="undefined")
+    samples = bootstrap(measure, n_groups, len(codes), resamples=resamples, seed=seed)["value"]
+    defined = samples[~np.isnan(samples)]
+    rests_on = Support(n_groups, (("the data", n_groups),), n_groups)
+    refused = _refuse(1 - len(defined) / len(samples), rests_on)
+    if refused is None and not _varies(defined):
+        refused = "the same in every resample: no interval from resampling"
+    if refused is not None:
+        return Estimate(value, reason=refused)
+    least, most = bounds or (-np.inf, np.inf)
+    metric = MetricDefinition("", "", least=least, most=most, is_logit=bounds is not None)
+    low, high = _interval(value, defined, metric, replace(rests_on, most=most))
+    return Estimate(value, low, high, _few(rests_on) if n_groups < FEW_GROUPS else None)
+
+
+def _rows_of(
+    predictions: Any, groups: Sequence[Hashable] | str | None
+) -> tuple[Callable[[IntArray], Any], IntArray]:
+    """Return a function that takes rows of predictions, and the number of each row's group."""
+    if isinstance(predictions, Predictions):
+        take: Callable[[IntArray], Any] = predictions.take
+        found = predictions.group_codes if groups is None else encode(groups)
+    elif hasattr(predictions, "iloc"):
+        take = predictions.iloc.__getitem__
+        groups = "group" if groups is None else groups
+        if isinstance(groups, str) and groups not in predictions:
+            raise DataError(f"the table has no column {groups!r}", hint="Name it: groups='patient'")
+        found = encode(predictions[groups] if isinstance(groups, str) else groups)
+    else:
+        rows = np.asarray(predictions)
+        take = rows.__getitem__
+        if groups is None or isinstance(groups, str):
+            raise DataError("an array needs `groups`, one a row")
+        found = encode(groups)
+    if len(found) != len(predictions):
+        raise DataError(f"`groups` must be {len(predictions)}, one a row, got {len(found)}")
+    return take, found
+
+
+def _few(rests_on: Support) -> str:
+    return f"{_groups(rests_on.n_groups)}: the coverage of such intervals was not simulated"
 
 
 def estimate_difference(
@@ -162,7 +247,7 @@ def estimate_difference(
     if refused is not None:
         return Estimate(value, reason=refused)
     one, other = (
-        _interval(point, sample, name, rests_on) if _varies(sample) else (point, point)
+        _interval(point, sample, _metric(name), rests_on) if _varies(sample) else (point, point)
         for point, sample in zip(values, drawn, strict=True)
     )
     both_vary = _varies(drawn[0]) and _varies(drawn[1])
@@ -192,15 +277,14 @@ def _refuse(missing: float, rests_on: Support) -> str | None:
 
 
 def _interval(
-    value: float, samples: FloatArray, name: str, rests_on: Support
+    value: float, samples: FloatArray, metric: MetricDefinition, rests_on: Support
 ) -> tuple[float, float]:
     """Return both ends around a value whose defined samples (R,) vary."""
     n_groups = min(rests_on.n_groups, rests_on.comparable)
     # Resamples of G groups vary by (G - 1) / G of what new groups would.
     reach = float(stdtrit(n_groups - 1, 0.975) * np.sqrt(n_groups / (n_groups - 1)))
     spread = float(samples.std())
-    metric = METRICS.get(name) or PATIENT_METRICS[name]
-    if not metric.is_logit:
+    if not metric.is_logit or not metric.least < value < metric.most:
         return max(metric.least, value - reach * spread), min(metric.most, value + reach * spread)
     width = metric.most - metric.least
     share = (value - metric.least) / width
@@ -215,6 +299,9 @@ def _interval(
 
 def _remark(name: str, rests_on: Support) -> str | None:
     """Return what limits an interval, if anything does."""
+    own = METRICS.get(name.removesuffix("_difference"))
+    if own is not None and own.function is not None:
+        return _few(rests_on) if rests_on.comparable < FEW_GROUPS else None
     remarks = []
     row = measured_coverage(name, rests_on.comparable)
     if rests_on.comparable < FEW_GROUPS or row["coverage"] < GOOD_COVERAGE:

@@ -11,7 +11,9 @@ each (Field and Welsh, "Bootstrapping clustered data", JRSS B 2007).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -40,7 +42,10 @@ class Measurement:
     def __init__(
         self, predictions: Predictions, names: Sequence[str], ranked_classes: Sequence[int]
     ) -> None:
-        self._formulas = {name: METRICS[name].formula for name in names}
+        rows = {name: METRICS[name] for name in names}
+        self._formulas = {name: row.formula for name, row in rows.items() if not row.function}
+        self._functions = {name: row.function for name, row in rows.items() if row.function}
+        self._predictions = predictions
         self._n_classes = predictions.n_classes
         self._sums = _group_sums(predictions)
         self._rankings: dict[int, tuple[Ranking, IntArray]] = {}
@@ -68,7 +73,12 @@ class Measurement:
         tally = Tally(hits, predicted, actual, squared_error, gaps, *self._rank(weights))
         # Names may share a formula: the micro averages are the accuracy.
         found = {formula: formula(tally) for formula in set(self._formulas.values())}
-        return {name: found[formula] for name, formula in self._formulas.items()}
+        values = {name: found[formula] for name, formula in self._formulas.items()}
+        for name, function in self._functions.items():
+            values[name] = measure_rows(
+                function, self._predictions.take, self._predictions.group_codes, weights, name
+            )
+        return values
 
     def _rank(self, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
         area = np.full((len(weights), self._n_classes), np.nan)
@@ -76,6 +86,41 @@ class Measurement:
         for index, (ranking, groups) in self._rankings.items():
             area[:, index], average[:, index] = ranking.measure(weights.take(groups, axis=1))
         return area, average
+
+
+def measure_rows(
+    function: Callable[[Any], float],
+    take: Callable[[IntArray], Any],
+    group_codes: IntArray,
+    weights: FloatArray,
+    name: str,
+) -> FloatArray:
+    """Call a function for every weighting of the groups, on rows that are repeated as often.
+
+    Args:
+        function: From some rows to a number; NaN or a ``ValueError`` where it is undefined.
+        take: From numbers of rows, which may repeat, to what the function receives.
+        group_codes: Group of each row, from 0, shape (N,).
+        weights: Multiplicity of each group, whole numbers, shape (R, G).
+        name: For errors.
+
+    Returns:
+        Shape (R,).
+
+    Raises:
+        DataError: The function fails for all rows as they are.
+    """
+    rows, found = np.arange(len(group_codes)), np.full(len(weights), np.nan)
+    # Undefined in some resamples, which libraries warn of, is no news.
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        for place, counts in enumerate(weights.astype(np.int64)):
+            try:
+                found[place] = function(take(np.repeat(rows, counts[group_codes])))
+            except (ValueError, ArithmeticError) as error:
+                if (counts == 1).all():
+                    raise DataError(f"the metric {name!r} failed: {error}") from error
+    return found
 
 
 def _group_sums(predictions: Predictions) -> csr_array:

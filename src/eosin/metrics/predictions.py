@@ -171,6 +171,16 @@ class Predictions:
         table[self.group_codes, self.targets] = True
         return np.clip(table, 0.0, 1.0)
 
+    def take(self, rows: IntArray) -> Predictions:
+        """Return some rows, (M,), which may repeat; nothing is checked again."""
+        part = object.__new__(Predictions)
+        for name in ("probabilities", "targets", "predicted"):
+            object.__setattr__(part, name, getattr(self, name)[rows])
+        object.__setattr__(part, "groups", self.group_codes[rows])
+        object.__setattr__(part, "positive", self.positive)
+        object.__setattr__(part, "class_names", self.class_names)
+        return part
+
     def class_name(self, index: int) -> str:
         """Return the name of a class for a sentence."""
         return f"class {index}" if self.class_names is None else repr(self.class_names[index])

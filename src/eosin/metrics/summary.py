@@ -16,7 +16,7 @@ from scipy.sparse.csgraph import connected_components
 
 from eosin.core.errors import DataError, UnknownNameError, close_matches
 from eosin.core.types import BoolArray, Estimate, FloatArray, IntArray
-from eosin.metrics.catalogue import BY_CLASS, METRIC_NAMES, METRICS, PER_CLASS
+from eosin.metrics.catalogue import BY_CLASS, METRICS, PER_CLASS
 from eosin.metrics.intervals import estimate, support, wilson
 from eosin.metrics.measurement import Measurement, bootstrap, of_class
 from eosin.metrics.predictions import Predictions, encode, sum_by
@@ -30,7 +30,7 @@ def summarise(
     *,
     resamples: int = 2000,
     seed: int = 0,
-    names: Sequence[str] = METRIC_NAMES,
+    names: Sequence[str] | None = None,
     simulated_as: str | None = None,
 ) -> dict[str, Estimate]:
     """Measure predictions, with 95 % intervals by the clustered bootstrap.
@@ -39,7 +39,7 @@ def summarise(
         predictions: The predictions to evaluate.
         resamples: Number of resamples of the groups.
         seed: The run's seed; the same seed and the same grouping give the same resamples.
-        names: Metrics, out of :data:`METRIC_NAMES`.
+        names: Metrics of the catalogue; all by default.
         simulated_as: Name to look the coverage of their intervals up by; their own by default.
 
     Returns:
@@ -51,7 +51,8 @@ def summarise(
         DataError: ``resamples`` is below one.
     """
     positive, ranked = predictions.positive, predictions.ranked_classes
-    points, samples = _measure(predictions, names, METRIC_NAMES, ranked, resamples, seed)
+    names = tuple(METRICS) if names is None else names
+    points, samples = _measure(predictions, names, tuple(METRICS), ranked, resamples, seed)
     return {
         name: _conclude(predictions, name, positive, points, samples, simulated_as)
         for name in names

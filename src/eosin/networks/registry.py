@@ -13,7 +13,7 @@ from eosin.core.registry import NetworkSpec, Registry, check_arguments
 from eosin.core.seeding import derive_seed
 from eosin.runtime.device import DRAWING
 
-NETWORKS: Registry[NetworkSpec] = Registry("model")
+NETWORKS: Registry[NetworkSpec] = Registry("model", "eosin.networks")
 
 #: Prefix of a name before the colon → function from the rest to a specification.
 FAMILIES: Registry[Callable[[str], NetworkSpec]] = Registry("family of models")

@@ -7,7 +7,7 @@ import logging
 import re
 import tomllib
 import types
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -28,10 +28,14 @@ class _Whole(dict[str, Any]):
     """A table given as one value, which replaces the old one instead of extending it."""
 
 
-def override(recipe: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """Apply ``--set`` texts, ``section.key=value``, to a recipe; the input is not changed.
+#: Changes of a recipe: values by key, ``{"train.epochs": 5}``, nested or not; or ``--set`` texts.
+Overrides = Mapping[str, Any] | Iterable[str]
 
-    Calls ``say`` with a sentence for each section whose keys were dropped.
+
+def override(recipe: Mapping[str, Any], overrides: Overrides) -> dict[str, Any]:
+    """Apply overrides to a recipe; the input is not changed.
+
+    Logs a sentence for each section whose keys were dropped.
 
     Raises:
         RecipeError: A text has no key, or sets a key that the split's protocol does not use.
@@ -63,9 +67,9 @@ def _restart_splits(base: Any, extra: Any, where: str) -> Any:
 
 
 def parse_overrides(
-    overrides: Iterable[str], schema: type[BaseModel] | None = Recipe
+    overrides: Overrides, schema: type[BaseModel] | None = Recipe
 ) -> dict[str, Any]:
-    """Parse ``a.b=value`` texts into a nested dictionary.
+    """Parse ``a.b=value`` texts into a nested dictionary; a dictionary's own values stay.
 
     The type of the field determines how its value is read: text is taken as typed, with or without
     quotes (``data.positive=1``); a list may lack brackets and quotes
@@ -79,23 +83,45 @@ def parse_overrides(
         RecipeError: A text has no ``=`` or no key.
     """
     tree: dict[str, Any] = {}
+    if isinstance(overrides, Mapping):
+        for key, value in _flatten(overrides):
+            _branch_for(tree, key)[key.rpartition(".")[2]] = value
+        return tree
     for text in [overrides] if isinstance(overrides, str) else overrides:
-        key, equals, value = text.partition("=")
-        if not equals or not key.strip():
+        key, equals, given = text.partition("=")
+        key = key.strip()
+        if not equals or not key:
             raise RecipeError(
                 f"--set wants key=value, got {shorten(text)!r}", hint="e.g. train.lr=0.001"
             )
-        *sections, leaf = path = key.strip().split(".")
-        if len(path) > MOST_LEVELS:
-            raise RecipeError(f"--set {shorten(key)} is nested too deeply")
-        branch = tree
-        for name in sections:
-            branch = branch.setdefault(name, {})
-            if not isinstance(branch, dict):
-                raise RecipeError(f"--set {shorten(key)}: {shorten(name)!r} already has a value")
-        parsed = _read_value(value.strip(), _annotation_at(schema, path))
-        branch[leaf] = _Whole(parsed) if isinstance(parsed, dict) else parsed
+        branch = _branch_for(tree, key)
+        parsed = _read_value(given.strip(), _annotation_at(schema, key.split(".")))
+        branch[key.rpartition(".")[2]] = _Whole(parsed) if isinstance(parsed, dict) else parsed
     return tree
+
+
+def _branch_for(tree: dict[str, Any], key: str) -> dict[str, Any]:
+    """Return the dictionary inside ``tree`` that the last part of a key belongs into."""
+    sections = key.split(".")[:-1]
+    if len(sections) >= MOST_LEVELS:
+        raise RecipeError(f"--set {shorten(key)} is nested too deeply")
+    branch = tree
+    for name in sections:
+        branch = branch.setdefault(name, {})
+        if not isinstance(branch, dict):
+            raise RecipeError(f"--set {shorten(key)}: {shorten(name)!r} already has a value")
+    return branch
+
+
+def _flatten(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every value of nested dictionaries with its whole key; an empty one is a value."""
+    for name, value in values.items():
+        key = f"{before}{name}"
+        is_table = isinstance(value, Mapping) and not isinstance(value, _Whole)
+        if is_table and value and key.count(".") < MOST_LEVELS:
+            yield from _flatten(value, f"{key}.")
+        else:
+            yield key, _Whole() if is_table else value
 
 
 def _annotation_at(schema: type[BaseModel] | None, path: Sequence[str]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import date, time
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -13,20 +13,20 @@ from pydantic import BaseModel, ValidationError
 from eosin.core.errors import RecipeError, close_matches
 from eosin.core.files import open_file
 from eosin.core.text import is_text, shorten
-from eosin.recipe.overrides import MOST_LEVELS, load_toml, override
+from eosin.recipe.overrides import MOST_LEVELS, Overrides, load_toml, override
 from eosin.recipe.schema import EMBEDDING, TRAINING, Recipe
 
 #: Largest recipe in bytes; the largest of Eosin's has 3,000.
 _MOST_BYTES = 1 << 20
 
 
-def read_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
+def read_recipe(path: Path, overrides: Overrides = ()) -> Recipe:
     """Read a recipe from a TOML file.
 
     Args:
         path: The file. Relative ``data.manifest`` and ``data.root`` start from its folder; for a
             named pipe, from the working folder.
-        overrides: ``section.key=value`` each; see :func:`parse_overrides`.
+        overrides: Values by key, or ``section.key=value`` texts; see :func:`parse_overrides`.
 
     Raises:
         RecipeError: The file is absent, no TOML, or has an unknown key or a value out of range.

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, TypeAlias, Union
 
 from eosin.artifacts.metrics import Metric, MetricBlock
 from eosin.core.text import count
-from eosin.metrics.catalogue import MAIN_METRICS, METRICS
+from eosin.metrics.catalogue import MAIN_METRICS, METRIC_NAMES
 from eosin.reporting.formatting import ABSENT, exception, metric_label, metric_text
 
 #: With more columns than this, a table is wider than a phone.
@@ -349,7 +349,7 @@ def headline_table(
 ) -> Table | None:
     """Build the table of all metrics but averages over classes, one column per block."""
     known = dict.fromkeys(name for block in blocks.values() for name in block)
-    foreign = [name for name in known if name not in METRICS]
+    foreign = [name for name in known if name not in METRIC_NAMES]
     names = [*(name for name in MAIN_METRICS if name in known), *foreign]
     rows = [(metric_label(n), *(block.get(n) for block in blocks.values())) for n in names]
     return make_table(caption, ("Metric", *blocks), rows, name=name)

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from eosin.artifacts.layers import LayerTable
-from eosin.artifacts.metrics import Abstention
+from eosin.artifacts.metrics import Abstention, SplitMetrics
 from eosin.artifacts.predictions import NORMALISED, PredictionRecord
 from eosin.core.text import count, duration, quantity
 from eosin.core.types import SPLITS, Samples
-from eosin.reporting.formatting import many_undecided
+from eosin.metrics.catalogue import HEADLINE
+from eosin.reporting.formatting import many_undecided, metric_label, metric_text
 
 _MOST_CLASSES = 8
 
@@ -78,3 +79,21 @@ def format_unchanged(table: Any) -> list[str]:
         f"{n} {reason}" for reason, n in reasons.most_common() if reason != NORMALISED
     )
     return [f"stain not normalised: {shown}; these images were used unchanged"] if shown else []
+
+
+def split_facts(splits: Mapping[str, SplitMetrics]) -> dict[str, object]:
+    """Return the size and the headline metrics of each split, in one line each."""
+    return {
+        name: ", ".join(
+            [
+                quantity(split.n_images, "image"),
+                quantity(split.n_groups, "group"),
+                *(
+                    f"{metric_label(key, short=True)} {metric_text(split.image[key])}"
+                    for key in HEADLINE
+                    if key in split.image and split.image[key].value is not None
+                ),
+            ]
+        )
+        for name, split in splits.items()
+    }

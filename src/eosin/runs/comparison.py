@@ -11,9 +11,12 @@ import numpy as np
 
 from eosin.artifacts.comparison import ComparedRun, LearningCurve, RangeTest
 from eosin.artifacts.predictions import PREFIX
+from eosin.core.types import Estimate
 from eosin.engine import EarlyStopping
 from eosin.evaluation.comparison import ComparedModel, Factor, range_tests
 from eosin.metrics import Predictions, measure_values
+from eosin.metrics.catalogue import MAIN_METRICS
+from eosin.metrics.comparison import differences_of_sets
 from eosin.metrics.predictions import encode
 from eosin.recipe.schema import TrainSection
 from eosin.runs.finished import FinishedRun
@@ -50,6 +53,33 @@ def make_compared_models(shared: SharedImages) -> list[ComparedModel]:
         )
         compared_models.append(ComparedModel(run.short_name, predictions, decided))
     return compared_models
+
+
+def compare_splits(strict: FinishedRun, published: FinishedRun) -> dict[str, Estimate]:
+    """Return the main metrics under a published split less those under a strict one.
+
+    The evaluated images differ; both sets are resampled by the patients of either.
+    """
+    one, other = (_evaluated_predictions(run) for run in (published, strict))
+    if one is None or other is None or one.class_names != other.class_names:
+        return {}
+    return differences_of_sets(one, other, MAIN_METRICS)
+
+
+def _evaluated_predictions(run: FinishedRun) -> Predictions | None:
+    """Return the predictions of the evaluated split, decided by their argmax."""
+    frame, names, positive = run.predictions, run.class_names, run.evaluated.positive
+    if frame is None or not len(frame) or not frame["label"].isin(names).all():
+        return None
+    probabilities = frame[[PREFIX + name for name in names]].to_numpy(dtype=np.float64)
+    return Predictions(
+        probabilities=probabilities,
+        targets=np.array([names.index(label) for label in frame["label"]], dtype=np.int64),
+        predicted=np.asarray(probabilities.argmax(axis=1), dtype=np.int64),
+        groups=list(frame["group"]),
+        positive=None if positive is None or len(names) != 2 else names.index(positive),
+        class_names=names,
+    )
 
 
 def find_ranges(

@@ -103,7 +103,9 @@ def augment(
     if policy.changes_nothing:
         return images
     drawn = policy.draw(*place, index.tolist(), channels=images.shape[-1])
-    if images.device.type == "cpu":
-        return torch.from_numpy(augment_bytes(images.numpy(), drawn))
+    if images.device.type == "cpu" or drawn.calls is not None:
+        # A user's own function takes arrays.
+        changed_bytes = torch.from_numpy(augment_bytes(images.cpu().numpy(), drawn))
+        return changed_bytes.to(images.device)
     changed = augment_floats(images.permute(0, 3, 1, 2).float(), drawn)
     return changed.permute(0, 2, 3, 1)

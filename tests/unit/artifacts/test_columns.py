@@ -7,6 +7,7 @@ from eosin.artifacts.columns import Columns, find_near
 from eosin.artifacts.manifest import make_samples
 from eosin.core.errors import ManifestError
 
+pytestmark = pytest.mark.usefixtures("typed")
 ASK = Columns(in_recipe=True)
 
 

@@ -91,6 +91,7 @@ EVERY = {
     "gain": 0.1,
     "gamma": 0.1,
     "offset": 0.1,
+    "function": lambda image, seed: image,
 }
 
 

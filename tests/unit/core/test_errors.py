@@ -4,13 +4,14 @@ import pickle
 
 import pytest
 
+import eosin
 from eosin.core import errors
 from eosin.core.errors import EosinError, UsageError, close_matches
 
 ALL = [
     kind
     for kind in vars(errors).values()
-    if isinstance(kind, type) and issubclass(kind, EosinError)
+    if isinstance(kind, type) and hasattr(kind, "exit_status") and kind.__name__[0] != "_"
 ]
 
 
@@ -26,6 +27,16 @@ def test_the_tree_in_the_header_is_complete():
     assert len(ALL) == 16
     for kind in ALL:
         assert kind.__name__ in errors.__doc__
+
+
+def test_a_loop_that_catches_failures_stops_at_ctrl_c():
+    assert not issubclass(errors.InterruptedRunError, Exception)
+    assert issubclass(errors.InterruptedRunError, KeyboardInterrupt)
+    assert all(issubclass(kind, EosinError) for kind in ALL if kind.__name__[:5] != "Inter")
+
+
+def test_every_error_is_a_name_of_the_package():
+    assert [getattr(eosin, kind.__name__) for kind in ALL] == ALL
 
 
 def test_the_mend_follows_the_message():

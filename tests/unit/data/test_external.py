@@ -14,6 +14,7 @@ from eosin.data.external import parse_labels, read_external
 from eosin.images.preprocess import make_preprocessing
 from eosin.images.spacing import network_mpp
 
+pytestmark = pytest.mark.usefixtures("typed")
 CELLS = Planes(chosen=(0, 2), n_stored=3, bits=16)
 
 

@@ -129,3 +129,12 @@ def test_padding_that_depends_on_the_size_costs_no_operators(tmp_path):
     assert not operators & {"Shape", "Mod"}
     images = np.random.default_rng(0).random((5, 3, 8, 7), dtype=np.float32)
     check_parity(Padded().eval(), tmp_path / "model.onnx", images)
+
+
+def test_a_layer_that_onnx_does_not_have_is_named_in_one_line(tmp_path):
+    # 6 × 6 cannot be divided into 4 × 4.
+    odd = nn.Sequential(nn.Conv2d(3, 2, 3), nn.AdaptiveAvgPool2d(4), nn.Flatten()).eval()
+    with pytest.raises(TrainingError, match="adaptive_avg_pool2d") as caught:
+        write_onnx(odd, tmp_path / "model.onnx", (8, 8))
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []

@@ -13,6 +13,7 @@ from eosin.metrics.comparison import (
     critical_ranges,
     delong,
     difference,
+    differences_of_sets,
     draw,
     flip_test,
     holm,
@@ -55,6 +56,36 @@ def test_a_difference_turned_round_is_its_opposite():
     there, back = (flip_test(a.predictions, b.predictions, names, flips=199) for a, b in
                    ((one, other), (other, one)))  # fmt: skip
     assert there == back
+
+
+def some_groups(one, keep):
+    rows = np.isin(one.groups, keep)
+    return Predictions(
+        one.probabilities[rows],
+        one.targets[rows],
+        one.predicted[rows],
+        np.asarray(one.groups)[rows],
+        positive=1,
+    )
+
+
+def test_sets_of_images_differ_as_models_do_where_their_groups_are_the_same():
+    one, other = (predictions(sharpness) for sharpness in (3.0, 1.0))
+    names = ["auc", "accuracy"]
+    apart = differences_of_sets(one, other, names, resamples=300)
+    paired = {
+        name: difference(*(draw(p, names, resamples=300) for p in (one, other)), name)
+        for name in names
+    }
+    assert apart == paired
+
+
+def test_sets_without_a_common_group_vary_apart():
+    one, other = predictions(2.0, shared=3.0), predictions(2.0, noise=1, shared=3.0)
+    common = differences_of_sets(one, other, ["auc"])["auc"]
+    half, rest = some_groups(one, range(12)), some_groups(other, range(12, 24))
+    apart = differences_of_sets(half, rest, ["auc"])["auc"]
+    assert apart.high - apart.low > 2 * (common.high - common.low)
 
 
 def test_the_paired_interval_is_narrower_than_what_both_have_in_common():

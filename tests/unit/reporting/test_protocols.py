@@ -1,8 +1,10 @@
 import shutil
 
+import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
-from tests.tiny_runs import edit
+from tests.tiny_runs import edit, relist
 
 from eosin.core.errors import ArtifactError
 from eosin.reporting import protocols_figure, write_protocols_page
@@ -11,6 +13,26 @@ from eosin.runs.finished import read_run
 
 def set_metric(run, name, **metric):
     edit(run, "metrics.json", lambda data: data["test"]["image"].update({name: metric}))
+
+
+def predict(run, noise):
+    """Replace a run's probabilities by its labels with noise."""
+    path, random = run / "predictions.csv", np.random.default_rng(0)
+    frame = pd.read_csv(path, dtype=str)
+    score = (frame["label"] == "malignant") + random.normal(0, noise, len(frame))
+    probability = 1 / (1 + np.exp(1 - 2 * score))
+    frame["prob_malignant"], frame["prob_benign"] = probability, 1 - probability
+    frame.to_csv(path, index=False)
+    relist(run)
+
+
+@pytest.mark.parametrize(("noise", "verdict"), [((5.0, 0.3), "excludes 0"), ((5, 4), "includes 0")])
+def test_the_difference_is_told_with_its_interval(protocols, noise, verdict):
+    for half, own in zip(("strict", "as-published"), noise, strict=True):
+        (protocols / half / "report.html").write_text("here already")
+        predict(protocols / half, own)
+    text = write_protocols_page(protocols).read_text(encoding="utf-8")
+    assert verdict in text
 
 
 @pytest.mark.drawn
@@ -33,8 +55,6 @@ def test_page_joins_both(protocols):
 @pytest.mark.parametrize(
     ("published", "words"),
     [
-        ({"value": 0.95, "low": 0.9, "high": 0.99}, "do not overlap"),
-        ({"value": 0.75, "low": 0.65, "high": 0.85}, "intervals overlap"),
         ({"value": 0.95, "low": None, "high": None}, "has no interval"),
         ({"value": 0.60, "low": 0.5, "high": 0.75}, "not optimistic"),
         ({"value": 0.7001, "low": 0.6, "high": 0.8}, "the same AUC"),

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
+from eosin.core.display import Shown
 from eosin.core.text import percent, quantity
 from eosin.core.types import BoolArray, FloatArray
 from eosin.data.quality.measures import Measures
@@ -81,8 +82,8 @@ def explain_flag(flag: Flag, limits: Thresholds) -> str:
     }[flag]
 
 
-@dataclass(frozen=True)
-class QualityReport:
+@dataclass(frozen=True, repr=False)
+class QualityReport(Shown):
     """Quality control of a set of images."""
 
     #: A row an image: ``path``, ``kind`` (brightfield or fluorescence), ``height``, ``width``, the
@@ -92,8 +93,14 @@ class QualityReport:
     limits: Thresholds  # thresholds of the flags
     notes: tuple[str, ...] = ()  # sentences on what could not be evaluated
 
+    def summary(self) -> dict[str, object]:
+        """Return the main facts."""
+        flags = {flag: len(self.flagged(flag)) for flag in FLAGS}
+        shown = {"images": len(self.table), "skipped": len(self.skipped), "flagged": self.n_flagged}
+        return {**shown, **{flag: count for flag, count in flags.items() if count}}
+
     @property
-    def unreadable(self) -> list[tuple[str, str]]:
+    def skipped(self) -> list[tuple[str, str]]:
         """``(path, reason)`` of the images that do not decode."""
         rows = self.table[self.table["reason"] != ""]
         return list(zip(rows["path"], rows["reason"], strict=True))

@@ -77,7 +77,7 @@ class DataSet:
     layout: re.Pattern[str] | None = None
 
 
-DATASETS: Registry[DataSet] = Registry("data set")
+DATASETS: Registry[DataSet] = Registry("data set", "eosin.datasets")
 
 
 def register(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from eosin.artifacts.comparison import ComparedRun, Comparison
 from eosin.core.text import count, listing, quantity
+from eosin.metrics.catalogue import METRIC_NAMES
 from eosin.reporting.formatting import metric_label, plain_reason, sentence
 from eosin.reporting.outline import Facts, Pair, Section, Table, make_table
 
@@ -42,7 +43,8 @@ def _outcomes_words(comparison: Comparison) -> list[str]:
 
 def metric_table(comparison: Comparison) -> Table | None:
     """Build the table of metrics on the common images, one row per run."""
-    names = list(dict.fromkeys([comparison.metric, *_SHOWN]))
+    own = (name for name in comparison.metrics if name not in METRIC_NAMES)
+    names = list(dict.fromkeys([comparison.metric, *_SHOWN, *own]))
     runs = sorted(ranked(comparison), key=lambda run: run.is_flattered)
     rows = [(run.name, run.protocol, *map(run.image.get, names)) for run in runs]
     caption = (

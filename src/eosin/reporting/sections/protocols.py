@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from eosin.artifacts.layout import AS_PUBLISHED, STRICT
 from eosin.artifacts.metrics import Metric
 from eosin.core.text import count, quantity
+from eosin.core.types import Estimate
 from eosin.metrics.catalogue import COMPARED, LEADING, MAIN_METRICS
 from eosin.reporting.formatting import (
     capitalised,
@@ -36,6 +37,7 @@ from eosin.reporting.train_test_overlap import (
     train_test_overlap,
     unit_name,
 )
+from eosin.runs.comparison import compare_splits
 from eosin.runs.finished import FinishedRun
 
 
@@ -61,7 +63,8 @@ def protocol(key: str, run: FinishedRun) -> Protocol:
 def protocols_page(name: str, strict: Protocol, published: Protocol) -> Page:
     """Return the page of both splits; ``name`` is its title."""
     both = (strict, published)
-    words, figures = _meaning(strict, published), Figures(chart(both), _roc(both))
+    gaps = compare_splits(strict.run, published.run)
+    words, figures = _meaning(strict, published, gaps), Figures(chart(both), _roc(both))
     links = [Cell(p.label, href=f"{p.key}/{p.run.folder.report.name}") for p in both]
     leaks = (Section(p.label, _leak_words(p), *audit.findings(p.run)) for p in both)
     return Page(
@@ -72,7 +75,7 @@ def protocols_page(name: str, strict: Protocol, published: Protocol) -> Page:
         simulated=any(protocol.run.simulated for protocol in both),
         sections=(
             Section("Interpretation", *words, figures),
-            Section("Metrics", _size_table(both), _metric_table(both)),
+            Section("Metrics", _size_table(both), _metric_table(both, gaps)),
             Section("Train-test overlap", *leaks, nav="Overlap"),
             Section("Reports of both runs", Points(links), nav="Both runs"),
         ),
@@ -125,21 +128,26 @@ def _units(run: FinishedRun) -> str:
     return "groups" if unit_name(run) == "group" else "patients"
 
 
-def _metric_table(both: Sequence[Protocol]) -> Table | None:
+def _metric_table(both: Sequence[Protocol], gaps: Mapping[str, Estimate]) -> Table | None:
     rows = []
     for name in MAIN_METRICS:
         strict, published = (protocol.run.evaluated.image.get(name) for protocol in both)
         if strict is not None or published is not None:
-            rows.append((metric_label(name), strict, published, _gap(strict, published)))
-    caption = "Metrics of the most probable class with 95 % intervals."
-    heads = ("Metric", *(p.label for p in both), "Difference")
-    return make_table(caption, heads, rows, name="metrics")
+            gap = _gap(gaps[name]) if name in gaps else None
+            rows.append((metric_label(name), strict, published, gap))
+    caption = (
+        "Metrics of the argmax with 95 % intervals. Difference: published less strict; patients of "
+        "both test sets are resampled together."
+    )
+    return make_table(caption, ("Metric", *(p.label for p in both), "Difference"), rows)
 
 
-def _gap(strict: Metric | None, published: Metric | None) -> str | None:
-    if strict is None or published is None or strict.value is None or published.value is None:
+def _gap(gap: Estimate) -> str | None:
+    if gap.value is None:
         return None
-    return signed(published.value - strict.value)
+    if gap.low is None or gap.high is None:
+        return signed(gap.value)
+    return f"{signed(gap.value)} ({signed(gap.low)} to {signed(gap.high)})"
 
 
 def _leading(strict: Protocol, published: Protocol) -> tuple[str, Metric, Metric] | None:
@@ -164,14 +172,14 @@ def _protocols_verdict(strict: Protocol, published: Protocol) -> str:
     )
 
 
-def _meaning(strict: Protocol, published: Protocol) -> list[str]:
+def _meaning(strict: Protocol, published: Protocol, gaps: Mapping[str, Estimate]) -> list[str]:
     """Explain the difference in plain words."""
     found = _leading(strict, published)
     words = []
     if found is not None:
         name, a, b = found
         words.append(_difference(leading_name(name, strict.run), a, b))
-        words.append(_overlap(a, b))
+        words.append(_chance(gaps.get(name)))
     words.append(
         "The strict figure estimates performance on new patients; the other one also rewards"
         " recognising a patient's slides, stain and scanner. The intervals describe sampling of"
@@ -191,15 +199,17 @@ def _difference(label: str, strict: Metric, published: Metric) -> str:
     return f"{capitalised(label)} is {than}{what}."
 
 
-def _overlap(a: Metric, b: Metric) -> str:
-    if a.low is None or a.high is None or b.low is None or b.high is None:
-        return "At least one of the two has no interval, so chance cannot be ruled out."
-    if a.low <= b.high and b.low <= a.high:
+def _chance(gap: Estimate | None) -> str:
+    """Return whether the interval of the difference includes 0."""
+    if gap is None or gap.low is None or gap.high is None:
+        return "The difference has no interval, so chance cannot be ruled out."
+    ends = f"{signed(gap.low)} to {signed(gap.high)}"
+    if gap.low <= 0 <= gap.high:
         return (
-            "The two intervals overlap: at this sample size the difference may be due to chance;"
-            " this experiment alone does not show that the splits differ."
+            f"The 95 % interval of the difference, {ends}, includes 0: at this sample size the "
+            "difference may be due to chance."
         )
-    return "The two intervals do not overlap: chance alone is an unlikely explanation."
+    return f"The 95 % interval of the difference, {ends}, excludes 0."
 
 
 def _leak_words(protocol: Protocol) -> str:

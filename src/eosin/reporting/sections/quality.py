@@ -75,7 +75,7 @@ def shown_paths(report: QualityReport) -> list[str]:
 
 
 def _verdict(report: QualityReport) -> str:
-    n_images, n_unreadable = len(report.table), len(report.unreadable)
+    n_images, n_unreadable = len(report.table), len(report.skipped)
     flagged = f"{count(report.n_flagged)} of {quantity(n_images, 'image')}"
     verb = "is" if report.n_flagged == 1 else "are"
     text = f"{flagged} {verb} flagged for review" if report.n_flagged else "No image is flagged"
@@ -89,7 +89,7 @@ def _facts(report: QualityReport) -> list[Pair]:
         ("Images", count(len(table))),
         *((str(kind).capitalize(), count(int(number))) for kind, number in kinds.items()),
         ("Flagged", count(report.n_flagged)),
-        ("Unreadable files", count(len(report.unreadable))),
+        ("Unreadable files", count(len(report.skipped))),
     ]
 
 
@@ -142,8 +142,8 @@ def _tile(flag: Flag, row: Any, thumbnail: Image) -> Tile:
 
 
 def _unreadable(report: QualityReport) -> Section:
-    rows = report.unreadable[:_MOST_ROWS]
+    rows = report.skipped[:_MOST_ROWS]
     columns = ("File", "Reason")
     table = make_table("Unreadable files.", columns, rows, texts=(0, 1), look="paths")
-    rest = _more(len(report.unreadable) - len(rows))
+    rest = _more(len(report.skipped) - len(rows))
     return Section("Unreadable files", table, rest, nav="Unreadable")

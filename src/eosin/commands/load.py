@@ -1,0 +1,339 @@
+"""A model that is opened once, and predicts images of files and in memory, without torch."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from eosin.artifacts.layout import ModelFolder, PredictionFiles, RunFolder
+from eosin.artifacts.manifest import read_manifest
+from eosin.artifacts.metrics import Abstention
+from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing
+from eosin.artifacts.predictions import NORMALISED, PREFIX, PredictionRecord
+from eosin.artifacts.tables import folder_of, is_table
+from eosin.core.display import Shown
+from eosin.core.errors import DataError, UsageError, end_with
+from eosin.core.files import sha256_file
+from eosin.core.progress import progress_bar
+from eosin.core.text import printable
+from eosin.core.types import FloatArray, Samples, change_parts
+from eosin.experiment.environment import version_of
+from eosin.images.references import ImageList, Skipped, list_images
+from eosin.images.spacing import check_scale
+from eosin.images.stacks import stack_samples
+from eosin.images.staining import check_units
+from eosin.images.vectors import SUFFIXES, read_features
+from eosin.inference.classifier import Classifier
+from eosin.inference.given import Given, Images, list_given
+from eosin.inference.reading import InMemory, normalise_cells, read_cells, stains_of_units
+from eosin.stain import Source
+
+_CHUNK = 256
+
+
+@dataclass(frozen=True, repr=False)
+class PredictionResult(Shown):
+    """Result of ``predict``.
+
+    Attributes:
+        table: A pandas table: path, prob_<class>…, predicted (arg-max), decision (at the stored
+            threshold), abstained; with stain normalisation also ``stain``: ``normalised``, or why
+            the image was left as it is.
+        skipped: ``(path, reason)`` of unreadable files.
+        intended_use: Intended use, as stated by the model.
+        record: Model, engine, threshold, counts and time.
+        files: Files written; None without an output.
+        left_out: Number of files of folders that were ignored, by their ending or the reason.
+        is_submission: Whether a Kaggle submission of the table is written or printed.
+        abstention: The model's rule of abstention; None without one.
+    """
+
+    table: Any
+    skipped: Skipped
+    intended_use: str
+    record: PredictionRecord
+    files: PredictionFiles | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    is_submission: bool = False
+    abstention: Abstention | None = None
+
+    def summary(self) -> dict[str, object]:
+        """Return the main facts."""
+        decided = self.table["decision"].value_counts()
+        return {
+            "model": self.record.model,
+            "images": len(self.table),
+            "decisions": ", ".join(f"{name} {count}" for name, count in decided.items()),
+            "abstained": self.record.n_abstained,
+            "skipped": len(self.skipped),
+            "table": self.table,
+        }
+
+
+class Model:
+    """A model that is opened once, for many predictions.
+
+    Args:
+        model: Model folder, or run folder with one.
+        threads: Threads of ONNX Runtime; its own choice by default.
+
+    Attributes:
+        info: Contents of ``model.json``: classes, input, threshold, licence.
+
+    Raises:
+        ArtifactError: The model folder cannot be loaded, or a file in it fails its checksum.
+    """
+
+    def __init__(self, model: Path | str, *, threads: int | None = None) -> None:
+        folder = _find_model(Path(model))
+        self._classifier = Classifier(folder, threads=threads)
+        self._record = _describe(ModelFolder(folder), self._classifier)
+        self.info = self._classifier.info
+
+    def __repr__(self) -> str:
+        classes = ", ".join(self.info.class_names)
+        return f"Model({self._record.model}: {self.info.architecture}, classes {classes})"
+
+    def predict(
+        self, images: Images | Iterable[Images], *, allow_skipped: bool = False
+    ) -> PredictionResult:
+        """Predict class probabilities and decisions.
+
+        Args:
+            images: Paths and tables as for :func:`eosin.predict`; arrays, uint8 or uint16 of shape
+                (H, W), (H, W, C) or (N, H, W, C); Pillow's images; the bytes of image files; or a
+                list of these. In the result, images in memory are ``image 0``, ``image 1``, …
+            allow_skipped: Return the result although images cannot be read.
+
+        Raises:
+            SkippedFilesError: Images cannot be read; its ``result`` holds the rest.
+            DataError: No image can be read.
+            UsageError: There is no image, or the model needs a table of them.
+        """
+        result = self.predict_listed(list_given(images))
+        return end_with(result, len(result.skipped), allowed=allow_skipped)
+
+    def predict_listed(
+        self, given: Given, check_cells: Callable[[Iterable[str]], None] | None = None
+    ) -> PredictionResult:
+        """Predict what was listed; ``check_cells`` may refuse the images before they are read."""
+        started, clock = datetime.now(UTC), time.perf_counter()
+        table, skipped, left_out = _predict_all(self._classifier, given, check_cells)
+        record = self._record.model_copy(
+            update={
+                "n_images": len(table),
+                "n_skipped": len(skipped),
+                "n_abstained": int(table["abstained"].sum()),
+                "started": started.isoformat(timespec="seconds"),
+                "seconds": round(time.perf_counter() - clock, 3),
+                "inputs": given.names,
+            }
+        )
+        return PredictionResult(
+            table,
+            skipped,
+            self.info.intended_use,
+            record,
+            left_out=left_out,
+            abstention=self.info.abstention,
+        )
+
+
+def load(model: Path | str, *, threads: int | None = None) -> Model:
+    """Open a model once, for many predictions; arguments and errors as for :class:`Model`."""
+    return Model(model, threads=threads)
+
+
+def _find_model(place: Path) -> Path:
+    """Return the model folder: the folder itself, or the run's."""
+    run = RunFolder(place)
+    if not ModelFolder(place).info.exists() and ModelFolder(run.model).info.exists():
+        return run.model
+    return place
+
+
+def _describe(folder: ModelFolder, classifier: Classifier) -> PredictionRecord:
+    """Return the record of a prediction without its images."""
+    info, place = classifier.info, folder.root.resolve()
+    # Model folders of all runs have the same name: the run's name distinguishes them.
+    run = RunFolder(place.parent)
+    is_run_s = place == run.model and run.metrics.exists()
+    network = folder.onnx if folder.onnx.exists() else folder.weights
+    return PredictionRecord(
+        table=None,
+        table_sha256=None,
+        eosin=version_of("eosin") or "",
+        model=f"{place.parent.name}/{place.name}" if is_run_s else place.name,
+        model_sha256=sha256_file(folder.info),
+        weights_sha256=info.weights_sha256,
+        network_sha256=(info.files or {}).get(network.name) or sha256_file(network),
+        engine=classifier.engine,
+        class_names=info.class_names,
+        positive=info.positive,
+        threshold=info.threshold,
+        temperature=info.temperature,
+        temperature_source=info.temperature_source,
+        n_images=0,
+        n_skipped=0,
+        n_abstained=0,
+        started="",
+        seconds=0.0,
+        inputs=None,
+    )
+
+
+def _predict_all(
+    classifier: Classifier, given: Given, check_cells: Callable[[Iterable[str]], None] | None
+) -> tuple[Any, Skipped, Mapping[str, int]]:
+    if isinstance(classifier.info.preprocessing, Embedding):
+        table = _predict_features(classifier, given)
+        if check_cells is not None:
+            check_cells(table["path"])
+        return table, [], {}
+    listed, units = _list_cells(given, classifier.info)
+    if check_cells is not None:
+        check_cells(listed.cells)
+    return _predict_images(classifier, given, listed, units)
+
+
+def _predict_features(classifier: Classifier, given: Given) -> Any:
+    embedding = classifier.info.preprocessing
+    tables = []
+    for path in given.entries:
+        if not isinstance(path, pd.DataFrame) and Path(path).suffix not in SUFFIXES:
+            raise UsageError(
+                f"this model takes tables of {len(embedding.channels):,} features an image, "
+                f"not images: {path}",
+                hint=f"Name a file that ends in {', '.join(SUFFIXES)}; docs/transfer.md shows one",
+            )
+        found = read_features(path, columns=embedding.channels)
+        logits = classifier.logits(found)
+        tables.append(_tabulate(classifier, list(found.rows), logits[list(found.rows.values())]))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _predict_images(
+    classifier: Classifier, given: Given, listed: ImageList, units: list[str]
+) -> tuple[Any, Skipped, Mapping[str, int]]:
+    preprocessing = classifier.info.preprocessing
+    files, skipped = listed.cells, listed.skipped
+    sources = stains_of_units(files, units, preprocessing) if units else {}
+    tables = []
+    with progress_bar("Predicting") as advance:
+        for start in range(0, len(files), _CHUNK):
+            chunk = files[start : start + _CHUNK]
+            table, unreadable = _predict_chunk(classifier, chunk, sources, given.in_memory)
+            tables.append(table)
+            skipped += unreadable
+            advance(start + len(chunk), len(files))
+    table = pd.concat(tables, ignore_index=True)
+    if len(table) == 0:
+        paths = given.paths
+        raise DataError(
+            f"no file can be read: {skipped[0][1]}",
+            hint=f"See the reason of each: eosin data check {shlex.quote(str(paths[0]))}"
+            if paths
+            else None,
+        )
+    skipped = [(printable(cell), reason) for cell, reason in skipped]
+    return table, skipped, listed.left_out
+
+
+def _is_table(entry: Path | pd.DataFrame | str) -> bool:
+    return not isinstance(entry, str) and is_table(entry)
+
+
+def _list_cells(given: Given, info: ModelInfo) -> tuple[ImageList, list[str]]:
+    """List the images or stacks, and each one's unit if its stain is normalised as a whole."""
+    preprocessing = info.preprocessing
+    stain = preprocessing.stain
+    unit = None if stain is None or stain.unit == "tile" else stain.unit
+    found, units = ImageList([], [], Counter()), list[str]()
+    for are_tables, several in groupby(given.entries, _is_table):
+        entries = list(several)
+        if not are_tables and (preprocessing.magnifications or unit is not None):
+            raise _wants_table(entries[0], preprocessing, unit)
+        for table in entries if are_tables else ():
+            samples = _read_table(table, info, unit)
+            folder = folder_of(table)
+            found.cells.extend(change_parts(cell, _from(folder)) for cell in samples.frame["path"])
+            units += list(samples.frame[unit]) if unit is not None else []
+        for in_memory, some in groupby(() if are_tables else entries, lambda one: type(one) is str):
+            if in_memory:
+                found.cells.extend(map(str, some))
+                continue
+            listed = list_images(map(Path, some))
+            found.cells.extend(listed.cells)
+            found.skipped.extend(listed.skipped)
+            found.left_out.update(listed.left_out)
+    return found, units
+
+
+def _read_table(path: Path | str | pd.DataFrame, info: ModelInfo, unit: str | None) -> Samples:
+    """Read a table of images that needs no column but the path, and the stain's ``unit``."""
+    magnifications = info.preprocessing.magnifications
+    # No classes are known: the slide, or the image, serves as label.
+    label = "slide" if magnifications else "path"
+    samples = read_manifest(path, label=label, allow_one_class=True, reads_split=False)
+    check_units(samples, unit or "tile")
+    samples = stack_samples(samples, magnifications)
+    check_scale(samples, info)
+    return samples
+
+
+def _wants_table(path: object, preprocessing: Preprocessing, unit: str | None) -> UsageError:
+    columns = ["path", *(["slide", "magnification"] if preprocessing.magnifications else [])]
+    if unit is not None and unit not in columns:
+        columns.append(unit)
+    takes = (
+        f"takes the magnifications of a slide together ({', '.join(preprocessing.magnifications)})"
+        if preprocessing.magnifications
+        else f"normalises the stain of each {unit} as a whole"
+    )
+    return UsageError(
+        f"this model {takes}, which {path} does not tell",
+        hint=f"Name a manifest (CSV or Parquet) with {', '.join(columns[:-1])} and {columns[-1]}",
+    )
+
+
+def _from(folder: Path) -> Callable[[str], str]:
+    return lambda part: str(folder / part)
+
+
+def _predict_chunk(
+    classifier: Classifier,
+    files: list[str],
+    sources: Mapping[str, Source],
+    in_memory: Mapping[str, InMemory],
+) -> tuple[Any, Skipped]:
+    preprocessing = classifier.info.preprocessing
+    kept, images, skipped = read_cells(files, preprocessing, in_memory)
+    kept, done, failed = normalise_cells(kept, images, preprocessing, sources)
+    skipped += failed
+    table = _tabulate(classifier, kept, classifier.logits(done.images))
+    if preprocessing.stain is not None:
+        table["stain"] = [reason or NORMALISED for reason in done.reasons]
+    return table, skipped
+
+
+def _tabulate(classifier: Classifier, cells: list[str], logits: FloatArray) -> Any:
+    """Return one row of the result per path; logits of shape (N, K)."""
+    names = classifier.info.class_names
+    probabilities = classifier.probabilities(logits)
+    table = pd.DataFrame({"path": [printable(cell) for cell in cells]})
+    for index, name in enumerate(names):
+        table[PREFIX + name] = probabilities[:, index]
+    table["predicted"] = [names[index] for index in np.argmax(probabilities, axis=1)]
+    table["decision"] = classifier.decide(probabilities)
+    table["abstained"] = classifier.abstains(probabilities)
+    return table

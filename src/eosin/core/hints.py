@@ -1,0 +1,86 @@
+"""Hints in the words of whoever reads them: what the command's user types, or Python's call.
+
+Hints are written as commands and options. Where no command runs, an option becomes the argument of
+the function, and a command the call: ``--allow-leak`` is ``allow_leak=True``, ``eosin train
+--resume RUN`` is ``eosin.train(resume=RUN)``. Placeholders in capitals stay as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+#: Options that Python calls otherwise.
+_RENAMED = {"-o": "output", "--set": "overrides", "--map": "labels"}
+_OPTION = r"(?<![-\w])(?:--[a-z][a-z-]*|-o)\b"
+#: A placeholder, something quoted, or a word that no sentence has: a path, an assignment, a name.
+_VALUE = r"(?:'[^']*'|[A-Z][A-Z]+\b[\w.=]*|[^\s,;()'`]*[/=._][^\s,;()'`]*[^\s,;.()'`])"
+_GIVEN = rf"{_OPTION}(?:[ =]{_VALUE})?"
+_COMMAND = re.compile(
+    rf"\beosin (?:data )?([a-z]+)\b((?:(?<=fetch|ifest) [a-z]\w*)?(?: (?:{_GIVEN}|{_VALUE}))*)"
+)
+_ARGUMENT = re.compile(rf"({_OPTION})(?:[ =]({_VALUE}))?")
+_WORD = re.compile(rf"{_GIVEN}|{_VALUE}|\w+")
+
+_typed = False
+
+
+@contextmanager
+def typed_hints() -> Iterator[None]:
+    """Leave hints as what is typed while a command runs."""
+    global _typed
+    before, _typed = _typed, True
+    try:
+        yield
+    finally:
+        _typed = before
+
+
+def in_users_words(hint: str) -> str:
+    """Return a hint as it is typed while a command runs, otherwise as Python's call."""
+    if _typed:
+        return hint
+    called = _ARGUMENT.sub(lambda found: _argument(*found.groups()), _COMMAND.sub(_call, hint))
+    # An option that is given twice is one dictionary.
+    return re.sub(r"\},? (?:overrides|labels)=\{", ", ", called)
+
+
+def _call(command: re.Match[str]) -> str:
+    name, rest = command.groups()
+    given = [_ARGUMENT.fullmatch(word) or word for word in _WORD.findall(rest)]
+    shown = [_value(one) if isinstance(one, str) else _argument(*one.groups()) for one in given]
+    return f"eosin.{name}({', '.join(shown)})"
+
+
+def _argument(option: str, value: str | None) -> str:
+    name = _RENAMED.get(option) or option.lstrip("-").replace("-", "_")
+    if value is None:
+        # An option that takes a value is meant by its name alone.
+        return f"{name}=True" if _is_switch(name) else f"`{name}`"
+    if name in {"overrides", "labels"}:
+        key, _, setting = shlex.split(value)[0].partition("=")
+        return f"{name}={{{key!r}: {_read(setting)!r}}}"
+    return f"{name}={_value(value)}"
+
+
+def _is_switch(name: str) -> bool:
+    return name.startswith(("accept_", "allow_", "keep_")) or name in {
+        *("independent", "offline", "overwrite", "pseudonymise", "quick", "reduced"),
+    }
+
+
+def _read(setting: str) -> Any:
+    """Return the value of a setting: a number or a switch as such, nothing as None."""
+    try:
+        return json.loads(setting) if setting else None
+    except ValueError:
+        return setting
+
+
+def _value(text: str) -> str:
+    """Return a placeholder as it is, any other value as Python's text."""
+    return text if re.fullmatch(r"[A-Z][A-Z]+", text) else repr(shlex.split(text)[0])

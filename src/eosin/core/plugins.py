@@ -1,0 +1,73 @@
+"""Loading of plugins: modules that register a user's own parts, see :mod:`eosin.plugins`.
+
+An installed package names them as entry points, ``--plugin`` for one command. Entry points of a
+group are loaded when a name of that group is first looked up: one that cannot be imported is a
+warning, because a broken package must not stop a command that does not need it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import sys
+from importlib import import_module, metadata
+from pathlib import Path
+
+from eosin.core.errors import UsageError
+
+_LOG = logging.getLogger(__name__)
+#: Groups of entry points that were loaded in this process.
+_loaded: set[str] = set()
+
+
+def load_entry_points(group: str) -> None:
+    """Import what installed packages name in a group, e.g. ``eosin.networks``, once a process."""
+    if group in _loaded:
+        return
+    _loaded.add(group)
+    for entry in metadata.entry_points(group=group):
+        try:
+            entry.load()
+        except Exception as error:  # noqa: BLE001 -- somebody else's code
+            _LOG.warning(f"the plugin {entry.value} cannot be loaded: {_describe(error)}")
+
+
+def load_plugin(name: str) -> None:
+    """Import a plugin by the name of its module, or by its file, ``my_parts.py``.
+
+    Modules are found in the working folder, too.
+
+    Raises:
+        UsageError: It does not exist, or its import fails.
+    """
+    try:
+        if name.endswith(".py"):
+            _import_file(Path(name))
+        else:
+            if "" not in sys.path and str(Path.cwd()) not in sys.path:
+                sys.path.append(str(Path.cwd()))
+            import_module(name)
+    except Exception as error:
+        raise UsageError(
+            f"the plugin {name} cannot be loaded: {_describe(error)}",
+            hint="Name a Python module or a .py file",
+        ) from error
+
+
+def _import_file(path: Path) -> None:
+    if path.stem in sys.modules:
+        return
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[path.stem]
+        raise
+
+
+def _describe(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
