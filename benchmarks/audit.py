@@ -345,33 +345,33 @@ def plant_all(_folder: Path) -> Iterator[list[str]]:
 
 TABLES: dict[str, tuple[str, list[str], Callable[[Path], Iterator[list[str]]]]] = {
     "copies": (
-        f"Of {PLANTED} images of each set, copied in each way, how many copies are found among the "
-        "set and how many pairs are others; copies too plain to be compared are told apart.",
+        f"{PLANTED} images of each data set, copied in each way: copies found, of those with "
+        "enough texture to be compared (too plain: the others), and pairs that are no copies.",
         ["set", "images", "too plain", *COPIES, "other pairs"],
         plant_all,
     ),
     "alarms": (
-        "Pairs that are called copies in sets as they are, the best of their scores, and CPU "
-        "seconds.",
+        "Pairs reported as copies in unaltered data sets, their highest score, and CPU seconds.",
         ["set", "images", "too plain", "pairs", "best", "s to read", "s to compare"],
         lambda _folder: (measure_alarms(name) for name in AS_THEY_ARE),
     ),
     "clusters": (
-        "LC25000 split at random 70/10/20: of the clusters of copies that cross, those flagged, "
-        "of all clusters and of the two thirds that no threshold was set on; of the flagged pairs "
-        "and of all matches, those between clusters; CPU seconds of the search.",
+        "LC25000 split at random 70/10/20: flagged clusters, of the clusters of copies in several "
+        "subsets, for all clusters and for the two thirds on which no threshold was set (held "
+        "out); pairs between clusters, of the flagged pairs and of all matches; CPU seconds of the "
+        "search.",
         ["audit", "seed", "flagged", "held out", "false flags", "false matches", "CPU s"],
         lambda _folder: split_clusters(),
     ),
     "growth": (
-        "CPU seconds of each step for patches of 96 px, the geometric stage left out, and in all "
-        "CPU and wall seconds on two shared cores and peak memory.",
+        "CPU seconds of each step for patches of 96 px, without the geometric stage, total CPU and "
+        "wall seconds on two shared cores, and peak memory.",
         ["patches", "read, hash, embed", "copies", "candidates", "CPU s", "wall s", "GiB"],
         measure_growth,
     ),
     "content": (
         "Search by content among images of 224 px (LC25000, BreakHis, and PCam enlarged): "
-        "candidate pairs, matches, CPU seconds of each step, in all CPU and wall seconds on two "
+        "candidate pairs, matches, CPU seconds of each step, total CPU and wall seconds on two "
         "shared cores, and peak memory.",
         [
             "images",

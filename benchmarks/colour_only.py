@@ -88,8 +88,8 @@ def main() -> None:
     experiments = read_experiments()
     write_table(
         "stain-colour-only",
-        "A logistic regression on six numbers an image (mean and standard deviation of red, green "
-        "and blue), on the same splits as the light CNN, by the same references.",
+        "A logistic regression on six numbers per image (mean and standard deviation of red, green "
+        "and blue), with the same splits and references as the light CNN.",
         "python -m benchmarks.colour_only FOLDER",
         ["data", "stain", "images", "groups", "AUC", "balanced accuracy"],
         [row for name in EXPERIMENTS for row in rows_of(experiments[name], given.folder)],

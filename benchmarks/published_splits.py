@@ -126,8 +126,8 @@ def audit_lc25000() -> Iterator[list[str]]:
 
 TABLES: dict[str, tuple[str, list[str], Callable[[], Iterator[list[str]]]]] = {
     "breakhis": (
-        "Accessions of BreakHis that have slides in two parts of a published split, and the images "
-        "of the second part that are of these accessions.",
+        "Accessions of BreakHis that have slides in two subsets of a published split, and the "
+        "images of the second subset that are of these accessions.",
         [
             "split",
             "parts",
@@ -141,7 +141,7 @@ TABLES: dict[str, tuple[str, list[str], Callable[[], Iterator[list[str]]]]] = {
     ),
     "lc25000": (
         "LC25000 (lung) split at random by image 70/10/20: clusters of copies that are in more "
-        "than one part, and those of them that the audit flags without knowing the clusters.",
+        "than one subset, and those of them that the audit flags without using the clusters.",
         ["seed", "images", "clusters", "clusters in several parts", "flagged by the audit"],
         audit_lc25000,
     ),

@@ -88,15 +88,15 @@ def main() -> None:
     command = "python -m benchmarks.quality"
     write_table(
         "quality-flags",
-        "Images of each set with each flag, none of the sets being known to be clean; and images "
-        "a second, measured on as many threads as the command takes.",
+        "Images of each data set with each flag (no data set is known to be free of faults), and "
+        "images per second, measured with the command's number of threads.",
         command,
         ["set", "images", *(flag.replace("_", " ") for flag in FLAGS), "images/s"],
         flags,
     )
     write_table(
         "quality-planted",
-        "Of images with a planted fault, how many are flagged for it.",
+        "Images with a planted fault that are flagged for it.",
         command,
         ["set", *FAULTS],
         planted,

@@ -174,8 +174,8 @@ def keep(rows: list[dict[str, Any]]) -> None:
     """Keep the table for the pages of results."""
     write_table(
         "stain-speed",
-        "Real 224-pixel tiles (BreakHis, LC25000), one thread, both sides in turns: images a "
-        "second, and the median ratio over the turns.",
+        "Real 224-pixel tiles (BreakHis, LC25000), one thread, both implementations in turns: "
+        "images per second, and the median ratio.",
         "python -m benchmarks.stain --save",
         ["method", "ours", "peer", "", "ratio", "goal"],
         [

@@ -119,8 +119,8 @@ def main() -> None:
     command = "python -m benchmarks.stain_truth"
     write_table(
         "stain-angles",
-        f"Degrees between found and true stain vectors on {PATIENTS} simulated patients, 224 px at "
-        "200×: mean (95th percentile).",
+        f"Degrees between estimated and true stain vectors on {PATIENTS} simulated patients, 224 "
+        "px at 200×: mean (95th percentile).",
         command,
         ["method", "fitted on", "n", "haematoxylin", "eosin"],
         list(angle_rows()),
@@ -128,9 +128,10 @@ def main() -> None:
     write_table(
         "stain-real",
         f"{TILES} tiles spread over each data set. Alike: within {TOLERANCE} grey levels of "
-        f"torchstain on {SHARE:.0%} of the pixels, of the tiles that are not left alone. Twice: by "
-        "how many grey levels a second pass changes the value at the 99th percentile, the median "
-        "over tiles. Moved: tiles of which it changes half of the values by more than one level.",
+        f"torchstain on {SHARE:.0%} of the pixels, of the tiles that are normalised (not left "
+        "alone). Twice: change in grey levels by a second pass at the 99th percentile of the "
+        "values, median over tiles. Moved: tiles of which it changes half of the values by more "
+        "than one level.",
         command,
         ["data set", "method", "tiles", "left alone", "alike", "twice, 99th percentile", "moved"],
         [row for folder in SETS for row in real_rows(folder)],

@@ -224,9 +224,9 @@ def keep(name: str, cases: Sequence[Case], rows: Sequence[dict[str, Any]]) -> No
     module = Path(sys.argv[0]).stem
     write_table(
         name,
-        f"Training with augmentation beside a bare PyTorch loop, batches of {BATCH}, "
-        f"{torch.get_num_threads()} CPU threads; images a second, and the median ratio over the "
-        "turns.",
+        f"Training with augmentation and a bare PyTorch loop, batches of {BATCH}, "
+        f"{torch.get_num_threads()} CPU threads, in turns: images per second, and the median "
+        "ratio.",
         f"python -m benchmarks.{module} --save {name}",
         ["network", "augmentation", "ours", "bare loop", "ratio", "goal"],
         [

@@ -286,13 +286,7 @@ def functions_page() -> str:
     return "\n".join(lines)
 
 
-def extending() -> str:
-    """Return the entry of the page on extending, if it is there."""
-    return "extending" if (Path(__file__).parent / "extending.md").exists() else ""
-
-
 GENERATED = {
-    "extending": extending,
     "recipe keys": recipe_page,
     "commands": commands_page,
     "functions": functions_page,

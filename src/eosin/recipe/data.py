@@ -25,26 +25,26 @@ class SplitSection(Section):
     """Split of the samples.
 
     A key that the protocol does not use is an error. Two exceptions: a section with all keys was
-    written by an earlier version; and the shares are allowed with any protocol, for
+    written by an earlier version; and the fractions are allowed with any protocol, for
     ``--set data.split.protocol=image``.
 
     Attributes:
         protocol: ``grouped``: no group crosses a split; ``image``: by image, as the papers did;
-            ``column``: the manifest's ``split``, and where it marks no ``val``, a grouped share
-            of ``train``; ``folds``: ``k`` grouped folds.
-        by: The unit that is divided: ``group``; ``site`` (in ``folds``), one fold a site, each
+            ``column``: the manifest's ``split``, and if it marks no ``val``, whole
+            groups of ``train``; ``folds``: ``k`` grouped folds.
+        by: The unit that is split: ``group``; ``site`` (in ``folds``), one fold per site, each
             held out in turn; or ``image``, which declares the images independent, under every
             protocol (``image`` implies it). Such a split is not strict: the audit reports copies
             and known groups on both sides, but does not stop the run. Intervals stay clustered by
             the groups that are known; where none is, each image is a group of its own.
-        stratify: Keep class shares as well as the groups allow.
-        train: Share of the images for training.
-        val: Share for stopping, temperature and threshold; in ``folds`` and ``column`` it is
-            taken from the training subset.
-        test: Share for evaluation. In ``folds`` it is held out of every fold; none is by default,
-            nor where ``train`` is given, too: all three shares are those of another protocol.
-        k: Folds.
-        repeats: Number of random divisions into folds.
+        stratify: Keep the class proportions, as far as the groups allow.
+        train: Fraction of the images for training.
+        val: Fraction for early stopping, temperature and threshold; in ``folds`` and ``column``
+            it is taken from the training subset.
+        test: Fraction for evaluation. In ``folds`` it is held out of every fold; by default there
+            is none, nor if ``train`` is given: then all three belong to another protocol.
+        k: Number of folds.
+        repeats: Number of times that folds are drawn.
     """
 
     protocol: Literal["grouped", "image", "column", "folds"] = "grouped"
@@ -211,19 +211,19 @@ class DataSection(Section):
     """Images, their labels and their split.
 
     Attributes:
-        dataset: Registered data set whose own folder tree is read; or
-        manifest: a manifest (CSV, Excel or Parquet, see docs/data.md), relative to the recipe.
+        dataset: Registered data set, read from its folder tree; this key or ``manifest``.
+        manifest: Table of images (CSV, Excel or Parquet, see docs/data.md), relative to the recipe.
         root: The data set's folder; else ``$EOSIN_DATA/<dataset>``. ``$NAME`` and ``~`` expand.
         options: Arguments of the data set (the phantom's, for example).
         path: The manifest's column of the image reference.
         label: The column of the class.
         patient: The column of the patient.
-        group: The column of the unit that must not cross a split.
+        group: The column of the unit that must not be in several subsets.
         positive: The positive class of a binary task; adapters have a default.
         magnifications: Keep only these; all by default.
-        fuse: Make magnification stacks of a slide's images, in the order of ``magnifications``:
-            one sample of a network ``fusion:NAME``.
-        limit: Keep at most so many images (or stacks) a class and group (for quick forms).
+        fuse: Combine a slide's images at several magnifications into stacks, in the order of
+            ``magnifications``, as samples of a network ``fusion:NAME``.
+        limit: Largest number of images (or stacks) per class and group, for quick trials.
         modality: ``brightfield`` or ``fluorescence``; data sets declare theirs, a manifest is
             brightfield by default.
         channel_names: Names of a fluorescence file's channels, in order; data sets declare theirs.
@@ -231,11 +231,11 @@ class DataSection(Section):
         window: Intensity window of fluorescence: ``percentile`` maps two percentiles of each
             channel's counts to 0 and 255; ``none`` maps the whole range of the files' type (8-bit
             values stay, 16-bit counts are divided by 257).
-        percentiles: Of each channel's counts in the training images, for ``percentile``.
-        audit: Search of the leak audit: ``copies`` (the same image, even if flipped, rotated, saved
-            anew or resized), or ``full`` (near-duplicates by their content, too).
-        repair: Join groups, before the split is drawn, that the leak audit finds to belong
-            together: near-duplicates, sections of one accession, similar names.
+        percentiles: The two percentiles of each channel's counts in the training images.
+        audit: Search of the leak audit: ``copies`` (the same image, even if flipped, rotated,
+            re-encoded or resized), or ``full`` (also near-duplicates by their content).
+        repair: Merge groups that belong together by the leak audit, before the split is drawn:
+            near-duplicates, sections of one accession, similar names.
         alike_names: Names of patients or groups that differ only in spelling (case, leading zeros,
             ``.0``) stop a strict run (``refuse``), or are kept apart (``distinct``).
         cache: Keep decoded images for the next run; ``false`` keeps them in a temporary folder.

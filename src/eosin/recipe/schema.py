@@ -34,8 +34,8 @@ class StainSection(Section):
             first training), or an image file, relative to the recipe.
         unit: Unit whose stain is estimated: the ``tile``, or all tiles of its ``slide`` or
             ``patient`` together, for tiles too small for an estimate.
-        apply_to: ``all`` images; or ``training`` images alone, so that validation images, test
-            images and those of a prediction are raw.
+        apply_to: ``all`` images; or ``training`` images only, so that validation images, test
+            images and those of a prediction are not normalised.
     """
 
     method: str = "none"
@@ -64,11 +64,11 @@ class AugmentSection(Section):
     """Augmentation at training and at test time.
 
     Attributes:
-        policy: Registered policy, for training images alone.
-        copies: Show each training image as so many fixed augmented copies; by default every epoch
-            augments anew.
-        copies_before_split: Make these copies of every image, not of training images alone, and
-            divide the copies, as P4 and P5 published: copies of one image are then in more than one
+        policy: Registered policy, for training images only.
+        copies: Number of fixed augmented copies of each training image; by default every epoch
+            augments differently.
+        copies_before_split: Make these copies of every image, not only of training images, and
+            split the copies, as P4 and P5 published: copies of one image are then in more than one
             subset. Only for a split by image.
         test_time: ``none``, or ``dihedral``: the prediction is the mean over the image's eight
             flipped and rotated views.
@@ -193,8 +193,8 @@ class TrainSection(Section):
     """Training.
 
     Attributes:
-        epochs: Most passes over the data.
-        batch_size: Images a step; at least two, or batch-norm has no variance.
+        epochs: Largest number of passes over the data.
+        batch_size: Images per step; at least two, since batch-norm needs a variance.
         optimizer: ``adam``, ``adamw`` or ``sgd``.
         lr: Initial learning rate.
         betas: Adam's decay rates.
@@ -202,9 +202,9 @@ class TrainSection(Section):
         weight_decay: Decoupled for ``adamw``; added to the gradient otherwise.
         l2: λ of P3's penalty, λ / (2 · batch) · Σ w², on convolution and dense weights; part of
             the training loss in ``history.csv``, not of ``val_loss``.
-        balance: Class balancing of the training subset: ``none``; ``sampler`` (as many images an
-            epoch, drawn equally from each class); ``oversample`` (all images, those of smaller
-            classes repeated with different augmentation); ``smote`` (new features interpolated
+        balance: Class balancing of the training subset: ``none``; ``sampler`` (the same number of
+            images per epoch, drawn equally from each class); ``oversample`` (all images, those of
+            smaller classes repeated with different augmentation); ``smote`` (features interpolated
             between neighbours, for a frozen backbone).
         class_weights: ``none``, or ``balanced`` (N / (K · N_class), by the images of an epoch).
         loss: ``cross_entropy``, or ``focal``, which emphasises misclassified images.
@@ -270,10 +270,10 @@ class EvaluateSection(Section):
         recall_bound: What must reach it: the recall itself (``point``), or the lower end of its
             95 % interval clustered by group (``lower``).
         temperature: Scale logits by a temperature fitted on validation.
-        prevalence: Share of the positive class where the model is to be used, for predictive
+        prevalence: Proportion of the positive class where the model is to be used, for predictive
             values; by default that of the evaluated images, which is stated with the values.
         abstain: Allow the model to abstain, by conformal prediction.
-        alpha: Share of images of each class whose label the conformal set may miss.
+        alpha: Fraction of images of each class whose label the conformal set may miss.
     """
 
     resamples: Annotated[int, Field(ge=100, le=100_000)] = 2000
