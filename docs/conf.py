@@ -21,8 +21,10 @@ html_theme = "pydata_sphinx_theme"
 html_title = "Eosin"
 html_copy_source = False
 html_show_sphinx = False
+# All pages are in the side bar, under the captions of the index.
+html_sidebars = {"**": ["globaltoc.html"]}
 html_theme_options = {
-    "navbar_align": "left",
+    "navbar_center": [],
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],
     "show_prev_next": False,

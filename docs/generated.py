@@ -103,7 +103,7 @@ def recipe_page() -> str:
         parts.append(f"## {_heading(section)}\n\n{summary}")
         parts += [
             f"### `{key.name}`\n\n{key.text}\n\n"
-            f"{key.values}; default: {key.default}\n\n```toml\n{key.example}\n```"
+            f"Value: {key.values}. Default: {key.default}.\n\n```toml\n{key.example}\n```"
             for key in keys
         ]
     return "\n\n".join(parts)
@@ -185,7 +185,7 @@ def _type_name(annotation: Any) -> str:
 def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True)
     if value is PydanticUndefined:
-        return "none, the key is required"
+        return "none; the key is required"
     return "not set" if value is None else f"`{_toml(value)}`"
 
 

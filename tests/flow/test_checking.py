@@ -38,7 +38,7 @@ def test_flags_are_advice_and_told_by_name(command, folder):
     assert f"{'':<18}{folder / 'white.png'}  (48 × 48 px)" in lines
     (soft,) = [line for line in lines if "soft.png" in line]
     assert re.search(r"\(z −\d+\.\d\)$", soft)
-    assert f"{'':<18}{folder / 'twice.png'}  (same as {folder / '00.png'})" in lines
+    assert f"{'':<18}{folder / 'twice.png'}  (duplicate of {folder / '00.png'})" in lines
     assert f"{'':<18}{folder / 'cut.png'}  (40 × 48 px)" in lines
     assert tells(lines[-1], "4 flagged", "13.8")
 
@@ -65,7 +65,7 @@ def test_table_and_gallery_are_written(command, folder, tmp_path):
     (reason,) = [cell for cell in table["reason"] if cell]
     assert "broken.png is not an image" in reason
     html = (tmp_path / "out" / "quality.html").read_text(encoding="utf-8")
-    assert "4 images of 30" in html
+    assert "4 of 30 images" in html
     assert html.count("<img ") == 4
     for flag in planted.values():
         anchor = flag.replace("_", "-")

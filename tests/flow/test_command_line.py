@@ -15,7 +15,7 @@ import eosin.__main__ as entry
     [
         (["trian"], "'trian'. Did you mean 'train'?"),
         (["data", "adit"], "'adit'. Did you mean 'audit'?"),
-        (["train", "--pln"], "--pln. Did you mean '--plan'"),
+        (["train", "--pln"], "--pln. Did you mean '--plan' or '--plugin'?"),
         (["predict"], "'model'. See `eosin predict --help`"),
         (["models", "--jsn"], "--jsn. Did you mean '--json'?"),
         (["train"], "no recipe was given"),

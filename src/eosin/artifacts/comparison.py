@@ -254,6 +254,8 @@ class Comparison(VersionedDocument):
         runs: In the order given.
         pairs: All pairs of runs, the better first.
         ranges: Empty without folds or seeds in common.
+        optimism: How much too high the best run's ``metric`` is estimated to be, because it was
+            chosen by it; of the runs without train-test overlap; null in files of before 0.2.
         fronts: By cost, the Pareto front of runs; without optimistic ones and heads on features.
     """
 
@@ -276,6 +278,7 @@ class Comparison(VersionedDocument):
     runs: ListOf[ComparedRun]
     pairs: ListOf[ComparedPair]
     ranges: ListOf[RangeTest] = Field(default_factory=list)
+    optimism: Number | None = None
     fronts: DictOf[ListOf[str]] = Field(default_factory=dict)
 
     def run(self, name: str) -> ComparedRun:

@@ -293,8 +293,18 @@ class ComparisonFolder:
 
     @property
     def document(self) -> Path:
-        """All figures of the page."""
+        """All values of the page."""
         return self.root / "comparison.json"
+
+    @property
+    def figures(self) -> Path:
+        """The page's figures as PNG and SVG."""
+        return self.root / "figures"
+
+    @property
+    def tables(self) -> Path:
+        """The page's tables as CSV."""
+        return self.root / "tables"
 
     @property
     def table(self) -> Path:

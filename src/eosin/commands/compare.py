@@ -29,6 +29,7 @@ from eosin.data.external import EXTERNAL
 from eosin.evaluation.comparison import (
     ComparedModel,
     compare_pairs,
+    estimate_optimism,
     measure_alone,
 )
 from eosin.evaluation.evaluate import roc_points
@@ -156,6 +157,7 @@ def compare(
         runs=shown,
         pairs=pairs,
         ranges=find_ranges(shared, compared_models, shown, metric),
+        optimism=_optimism(ranked, shown, metric, resamples),
         fronts=find_fronts(shown, metric),
     )
     if pseudonymise:
@@ -173,6 +175,16 @@ def _ranked(
     """Put the best first, so that a pair's first run is the better one."""
     values = {run.name: run.image[metric].value or 0.0 for run in shown}
     return sorted(compared_models, key=lambda one: -values[one.name])
+
+
+def _optimism(
+    ranked: Sequence[ComparedModel], shown: Sequence[ComparedRun], metric: str, resamples: int
+) -> float | None:
+    """Estimate the optimism of the best of the runs that count for the headline."""
+    clean = {run.name for run in shown if not run.is_flattered}
+    chosen = [one for one in ranked if one.name in clean]
+    chosen = chosen if len(chosen) > 1 else list(ranked)
+    return estimate_optimism(chosen, metric, resamples=resamples, seed=_SEED)
 
 
 def _time(models: Sequence[Models], samples: Samples) -> dict[Path, Latency]:
@@ -233,8 +245,8 @@ def _model(run: FinishedRun) -> str:
 def _preprocessing(recipe: Recipe | None) -> str:
     if recipe is None:
         return "unknown"
-    stain = "stain unchanged" if recipe.stain.method == "none" else recipe.stain.method
-    stain += " on training images" if recipe.stain.apply_to == "training" else ""
+    stain = "no stain normalisation" if recipe.stain.method == "none" else recipe.stain.method
+    stain += " on training images only" if recipe.stain.apply_to == "training" else ""
     policy = recipe.augment.policy
     changed = "no augmentation" if policy == "none" else f"augmented ({policy})"
     views = ", mean of eight views" if recipe.augment.test_time != "none" else ""
@@ -252,8 +264,8 @@ def _protocol(run: FinishedRun) -> str:
         ", augmented copies made before the split" if run.recipe.augment.copies_before_split else ""
     )
     if split.protocol == "folds":
-        folds = f"{split.k} folds by {split.by}" if split.by != "site" else "one fold per site"
-        return f"{folds}{' and a held-out test subset' if split.test_share else ''}{first}"
+        folds = f"{split.k} folds by {split.by}" if split.by != "site" else "a fold a site"
+        return f"{folds}{' beside a test subset' if split.test_share else ''}{first}"
     return f"{'as in the manifest' if split.protocol == 'column' else f'by {split.unit}'}{first}"
 
 

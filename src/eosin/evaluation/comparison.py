@@ -32,6 +32,7 @@ from eosin.metrics.comparison import (
     holm,
     homogeneous_letters,
     mcnemar,
+    selection_optimism,
 )
 from eosin.metrics.predictions import Predictions
 from eosin.metrics.ranking import ranking_scores
@@ -109,6 +110,21 @@ def compare_pairs(
             for pair, one, p in zip(pairs, found, corrected, strict=True)
         ]
     return pairs
+
+
+def estimate_optimism(
+    compared_models: Sequence[ComparedModel], metric: str, *, resamples: int, seed: int
+) -> float | None:
+    """Estimate how much too high the best model's metric is for being chosen by it.
+
+    ``None`` where there is no choice, or the metric is undefined.
+    """
+    if len(compared_models) < 2:
+        return None
+    draws = [
+        draw(one.predictions, [metric], resamples=resamples, seed=seed) for one in compared_models
+    ]
+    return selection_optimism(draws, metric)
 
 
 def _compare(

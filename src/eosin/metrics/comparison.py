@@ -147,6 +147,30 @@ def _estimate(one: Draws, other: Draws, name: str) -> Estimate:
     return estimate_difference(values, (one.samples[name], other.samples[name]), name, rests_on)
 
 
+def selection_optimism(draws: Sequence[Draws], name: str) -> float | None:
+    """Estimate by how much the best of several models looks better than it is.
+
+    Bootstrap of the choice: in each resample the best model is chosen; its value there minus its
+    value on all data is the optimism (Efron, JASA 78(382), 1983), here the mean over resamples.
+
+    Args:
+        draws: Of at least two models, for the same rows in the same order.
+        name: A metric of which more is better.
+
+    Returns:
+        ``None`` where the metric is undefined, for the data or in every resample.
+    """
+    for other in draws[1:]:
+        check_paired(draws[0].predictions, other.predictions)
+    points = np.array([one.points[name] for one in draws])
+    samples = np.array([one.samples[name] for one in draws])  # (T, R)
+    samples = samples[:, np.isfinite(samples).all(axis=0)]
+    if np.isnan(points).any() or not samples.shape[1]:
+        return None
+    chosen = samples.argmax(axis=0)
+    return float((samples.max(axis=0) - points[chosen]).mean())
+
+
 def check_paired(one: Predictions, other: Predictions) -> None:
     """Check that two sets of predictions are of the same rows.
 

@@ -24,7 +24,7 @@ _GOOD_COVERAGE = 90
 _MANY_UNDECIDED = 0.5
 #: Display names of the subsets.
 _SUBSETS = {"train": "Training", "val": "Validation", "test": "Test"}
-_COVERAGE = re.compile(r"[^;]*nominal 95 % intervals covered (\d+) % in simulation[^;]*")
+_COVERAGE = re.compile(r"([^;]*): nominal 95 % intervals covered (\d+) % in simulation[^;]*")
 #: Reasons that differ in a count or a class alone, and the note that stands for all of them.
 _ALIKE = (
     (
@@ -89,16 +89,17 @@ def metric_text(metric: Metric | None) -> str:
 def coverage(reason: str | None) -> int | None:
     """Return the coverage in simulation that the reason of a metric gives, in per cent."""
     found = _COVERAGE.match(reason or "")
-    return None if found is None else int(found[1])
+    return None if found is None else int(found[2])
 
 
 def plain_reason(reason: str | None) -> str:
     """Return the reason of a metric with its coverage in plain words."""
-    covered, text = coverage(reason), reason or ""
-    if covered is None:
-        return text
-    words = f"in simulation, such 95 % intervals contained the true value {covered} % of the time"
-    return "; ".join(filter(None, (words, _COVERAGE.sub("", text).strip("; "))))
+    text = reason or ""
+    return _COVERAGE.sub(lambda found: f"{found[1]}; {_coverage_words(found[2])}", text)
+
+
+def _coverage_words(per_cent: str) -> str:
+    return f"in simulation, such 95 % intervals contained the true value {per_cent} % of the time"
 
 
 def exception(reason: str | None) -> str:
@@ -108,9 +109,9 @@ def exception(reason: str | None) -> str:
     """
     covered, note = coverage(reason), reason or ""
     if covered is not None:
-        note = _COVERAGE.sub("", note).strip("; ")
-        if covered < _GOOD_COVERAGE:
-            note = f"interval too narrow: {plain_reason(reason)}"
+        narrow = f"interval too narrow: {_coverage_words(str(covered))}"
+        rest = _COVERAGE.sub("", note).strip("; ")
+        note = "; ".join(filter(None, (narrow if covered < _GOOD_COVERAGE else "", rest)))
     for pattern, shown in _ALIKE:
         note = pattern.sub(shown, note)
     return note

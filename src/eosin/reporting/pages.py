@@ -163,7 +163,7 @@ def card_page(run: FinishedRun) -> Page:
 
 
 def write_comparison_page(folder: Path) -> Path:
-    """Write ``comparison.html`` from ``comparison.json`` in an output folder of ``compare``.
+    """Write ``comparison.html``, figures and tables from ``comparison.json`` of ``compare``.
 
     Raises:
         ArtifactError: The folder holds no comparison.
@@ -171,28 +171,34 @@ def write_comparison_page(folder: Path) -> Path:
     """
     place = ComparisonFolder(Path(folder))
     comparison = read_document(place.document, Comparison)
-    return write_page(place.page, comparison_page(comparison, place.root.resolve().name))
+    page = comparison_page(comparison, place.root.resolve().name)
+    write_figures(place.figures, page.sections)
+    write_tables(place.tables, page.sections)
+    return write_page(place.page, page)
 
 
 def comparison_page(comparison: Comparison, name: str) -> Page:
     """Return the page of a comparison; ``name`` is its title."""
     n_runs = len(comparison.runs)
+    details = (
+        differences.section(comparison),
+        costs.section(comparison),
+        curves.compared_section(comparison),
+        learning.compared_section(comparison),
+        ranges.section(comparison),
+        compared.section(comparison),
+    )
     return Page(
         kind=f"Eosin report · {n_runs} runs compared",
         name=name,
         tab=f"{name}: {n_runs} runs compared · Eosin report",
         verdict=differences.headline(comparison),
         simulated=any(run.simulated for run in comparison.runs),
-        sections=(
-            differences.preface(comparison),
-            costs.section(comparison),
-            curves.compared_section(comparison),
-            learning.compared_section(comparison),
-            differences.section(comparison),
-            ranges.section(comparison),
-            compared.section(comparison),
+        sections=gather_notes(
+            [differences.result(comparison), *(section.folded() for section in details)]
         ),
-        footer="Made by Eosin from comparison.json alone.",
+        footer="Created by Eosin from comparison.json.",
+        has_files=True,
     )
 
 
@@ -268,7 +274,7 @@ def format_comparison(comparison: Comparison) -> list[str]:
         time = run.deployed.latency
         shown = [f"{compared.label(comparison)} {metric_text(run.image[comparison.metric])}"]
         shown += [f"{amount(size / 1e6, 1)} MB"] if size else []
-        shown += [f"{1e3 * time.median:.1f} ms an image"] if time else []
-        shown += ["flattered: it saw what it was evaluated on"] if run.is_flattered else []
+        shown += [f"{1e3 * time.median:.1f} ms per image"] if time else []
+        shown += ["over-optimistic: train-test overlap"] if run.is_flattered else []
         lines.append(f"  {run.name:<{width}}  {', '.join(shown)}")
     return lines + [f"caution  {head} {words}" for head, words in compared.cautions(comparison)]

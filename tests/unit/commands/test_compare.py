@@ -121,6 +121,18 @@ def test_the_metrics_are_those_of_the_runs_where_all_judged_the_same(write_run, 
     assert gap.p == gap.p_holm < 0.05
 
 
+def test_a_winner_chosen_by_these_figures_has_a_warning_with_its_optimism(write_run, compare):
+    runs = [write_run(f"r{noise}", 0.3, noise=noise) for noise in range(4)]
+    found = compare(*runs)
+    assert 0 < found.optimism < 0.2
+    best = max(found.runs, key=lambda run: run.image["auc"].value).name
+    words = " ".join(cautions(found)[-1])
+    assert tells(words, "optimistic", "AUC", best, 4, f"{found.optimism:.3f}")
+    # An older comparison does not know the size, but is no less optimistic.
+    words = " ".join(cautions(found.model_copy(update={"optimism": None}))[-1])
+    assert tells(words, "optimistic", best, "unknown")
+
+
 def test_what_not_all_judged_is_left_out_and_counted(write_run, compare):
     found = compare(write_run("a"), write_run("b", 1.0, rows=slice(12, None), noise=1))
     assert found.n_images == 60
@@ -165,7 +177,7 @@ def test_a_run_that_saw_the_patients_is_shown_and_does_not_count(write_run, comp
     )
     assert [run.is_flattered for run in found.runs] == [False, False, True]
     assert found.runs[2].n_seen_groups == 12
-    assert "12 evaluated patients" in cautions(found)[0][0]
+    assert tells(cautions(found)[0][0], "saw", "12 evaluated patients")
     assert "saw" not in headline(found)
 
 
@@ -266,7 +278,7 @@ def test_few_groups_are_told_from_too_few_and_heads_from_networks(write_run, com
     assert tells(result["No interval."], "4 groups of 'benign'", 5)
     head = found.runs[0].model_copy(update={"is_head": True})
     result = dict(cautions(found.model_copy(update={"runs": [head, found.runs[1]]})))
-    assert "what makes its features is not counted" in result["a is a head on features."]
+    assert "Pareto front" in result["a is a head on features."]
 
 
 def test_what_cannot_be_compared_is_refused(write_run, compare, tmp_path):

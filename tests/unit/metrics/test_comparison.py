@@ -1,5 +1,7 @@
 """Paired differences, exchanges of whole groups, multiple ranges."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -16,6 +18,7 @@ from eosin.metrics.comparison import (
     holm,
     homogeneous_letters,
     mcnemar,
+    selection_optimism,
 )
 from eosin.metrics.predictions import Predictions
 
@@ -170,3 +173,20 @@ def test_duncan_is_bolder_than_tukey_and_more_so_between_neighbours():
     assert (duncan < tukey).all()
     assert (np.diff(duncan) > 0).all()
     assert len(set(tukey)) == 1
+
+
+def test_choosing_the_best_of_equals_is_optimistic_and_of_a_clear_winner_is_not():
+    equals = [draw(predictions(0.5, noise=n), ["auc"], resamples=500) for n in range(1, 7)]
+    clear = [draw(predictions(sharpness), ["auc"], resamples=500) for sharpness in (0.0, 3.0)]
+    one, several = (selection_optimism(equals[:n], "auc") for n in (2, 6))
+    assert 0 < one < several
+    assert abs(selection_optimism(clear, "auc")) < 0.01 < several
+
+
+def test_the_optimism_is_that_of_the_resamples():
+    draws = [draw(predictions(0.5, noise=n), ["auc"], resamples=50) for n in (1, 2)]
+    chosen = [max(draws, key=lambda one, row=row: one.samples["auc"][row]) for row in range(50)]
+    gaps = [one.samples["auc"][row] - one.points["auc"] for row, one in enumerate(chosen)]
+    assert selection_optimism(draws, "auc") == pytest.approx(np.mean(gaps))
+    undefined = [replace(draws[0], points={"auc": float("nan")}), draws[1]]
+    assert selection_optimism(undefined, "auc") is None

@@ -1,12 +1,16 @@
 import pytest
+from tests.facts import tells
 
 from eosin.artifacts.metrics import Metric
 from eosin.core.text import duration, listing, quantity
 from eosin.reporting.formatting import (
     breakable,
+    coverage,
+    exception,
     metric_label,
     metric_text,
     number,
+    plain_reason,
     share,
     shorten,
     times,
@@ -51,6 +55,28 @@ def test_metric_with_interval(metric, text):
 
 def test_a_long_name_may_break_at_its_underscores_and_stays_escaped():
     assert breakable("a_b<i>") == "a_<wbr>b&lt;i&gt;"
+
+
+@pytest.mark.parametrize(
+    ("reason", "note"),
+    [
+        (None, ""),
+        ("12 groups: nominal 95 % intervals covered 93 % in simulation of 10 groups", ""),
+        ("47 of 50 patients have images of several classes",) * 2,
+    ],
+)
+def test_a_usual_interval_needs_no_note(reason, note):
+    assert exception(reason) == note
+
+
+def test_notes_tell_intervals_that_are_worse_or_missing():
+    narrow = "9 groups: nominal 95 % intervals covered 79 % in simulation; biased upwards"
+    assert tells(exception(narrow), "79 %", "biased upwards")
+    assert coverage(narrow) == 79
+    assert tells(plain_reason(narrow), "9 groups", "79 %", "biased upwards")
+    few = [exception(f"{n} groups of 'x': an interval needs at least 5") for n in (1, 4)]
+    assert few[0] == few[1]
+    assert tells(few[0], "no interval", "5")
 
 
 def test_words():

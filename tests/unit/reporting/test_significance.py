@@ -12,7 +12,7 @@ from eosin.artifacts.comparison import (
 )
 from eosin.artifacts.metrics import Metric
 from eosin.reporting.formatting import p_text, signed
-from eosin.reporting.sections.costs import cost_table, pareto_figures
+from eosin.reporting.sections.costs import cost_table, pareto_figures, section
 from eosin.reporting.sections.differences import difference_text, outcome, turned
 from eosin.reporting.style import render_figure
 
@@ -77,6 +77,12 @@ def test_a_wide_axis_names_few_costs_and_a_narrow_one_several(params, on_entry):
     axes = figures[0].axes[0]
     low, high = axes.get_xlim()
     assert 3 <= sum(low <= place <= high for place in axes.get_xticks()) <= 8
+
+
+@pytest.mark.parametrize(("n_runs", "is_drawn"), [(2, False), (3, False), (4, True)])
+def test_scatter_plots_need_four_runs(n_runs, is_drawn):
+    found = section(compared(*(10 ** (3 + n) for n in range(n_runs))))
+    assert bool(list(found.figures())) == is_drawn
 
 
 def test_what_is_small_is_not_told_as_nothing():

@@ -56,7 +56,7 @@ def use(run: FinishedRun) -> Section:
     is_fluorescent = model.modality == "fluorescence"
     differing = "cells, dyes or microscope" if is_fluorescent else "tissue, stain or scanner"
     points = (
-        f"Intended: {model.intended_use}",
+        model.intended_use,
         "Not for diagnosis or any other decision about a patient.",
         f"Not for images unlike the training data ({data_words(run)}): other {differing} can change"
         " predictions silently. To evaluate it on your images: eosin evaluate MODEL --data"
@@ -259,8 +259,8 @@ def _mostly_wrong(run: FinishedRun, decided: Any) -> str:
         return ""
     right = (frame["label"] == decided).groupby(frame["patient"]).mean()
     lost = int((right < 0.5).sum())
-    text = f"{count(lost)} of {quantity(len(right), 'patient')} have more than half of their images"
-    return f"{text} misclassified" if lost else ""
+    of = f"{count(lost)} of {quantity(len(right), 'patient')}"
+    return f"more than half of the images misclassified in {of}" if lost else ""
 
 
 def _at_threshold(run: FinishedRun) -> str:

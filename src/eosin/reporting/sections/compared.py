@@ -7,32 +7,54 @@ from collections.abc import Sequence
 from eosin.artifacts.comparison import ComparedRun, Comparison
 from eosin.core.text import count, listing, quantity
 from eosin.metrics.catalogue import METRIC_NAMES
-from eosin.reporting.formatting import metric_label, sentence
+from eosin.reporting.formatting import metric_label, plain_reason, sentence
 from eosin.reporting.outline import Facts, Pair, Section, Table, make_table
 
 #: Metrics in the table of runs, beside the ranking metric.
-_SHOWN = ("auc", "accuracy", "recall", "specificity", "f1")
+_SHOWN = ("auc", "accuracy", "recall", "specificity")
+#: Significance level of the corrected p-values.
+ALPHA = 0.05
 
 
 def section(comparison: Comparison) -> Section:
     """Return the section on how the runs were measured."""
-    return Section("How it was measured", Facts(_facts(comparison)))
+    return Section("Methods", *_outcomes_words(comparison), Facts(_facts(comparison)))
+
+
+def _outcomes_words(comparison: Comparison) -> list[str]:
+    """Explain "within noise" and "significantly different"."""
+    each, pairs = unit(comparison), len(comparison.pairs)
+    words = [
+        f"Within noise: the 95 % interval of the paired difference includes 0. Both runs of a pair "
+        f"are measured on the same resamples by {each}. It does not mean that the runs are equally "
+        f"good, but that {units(comparison)} do not show which is better.",
+        f"Significantly different: the interval excludes 0, and a permutation test by {each} "
+        f"({count(comparison.flips)} permutations) has p < {ALPHA:g} after Holm's correction for "
+        f"{quantity(pairs, 'pair')}. Inconclusive: only the interval excludes 0.",
+    ]
+    if comparison.n_repeated:
+        words.append(
+            f"{quantity(comparison.n_repeated, 'run')} predicted every image in several repeats: "
+            "their probabilities are averaged per image, which is slightly better than a single "
+            "repeat."
+        )
+    return words
 
 
 def metric_table(comparison: Comparison) -> Table | None:
     """Build the table of metrics on the common images, one row per run."""
     own = (name for name in comparison.metrics if name not in METRIC_NAMES)
     names = list(dict.fromkeys([comparison.metric, *_SHOWN, *own]))
-    rows = [
-        (run.name, run.protocol, *(run.image.get(name) for name in names))
-        for run in ranked(comparison)
-    ]
+    runs = sorted(ranked(comparison), key=lambda run: run.is_flattered)
+    rows = [(run.name, run.protocol, *map(run.image.get, names)) for run in runs]
     caption = (
-        f"Metrics of the most probable class on the {units(comparison)} in common, "
-        "with 95 % intervals."
+        f"Metrics of the most probable class on the {units(comparison)} in common, with 95 % "
+        f"intervals; sorted by {label(comparison)}"
     )
+    overlap = ", runs with train-test overlap last"
+    caption += f"{overlap if any(run.is_flattered for run in runs) else ''}."
     columns = ("Run", "Split", *(metric_label(name, short=True) for name in names))
-    return make_table(caption, columns, rows, texts=(0, 1), look="many")
+    return make_table(caption, columns, rows, texts=(0, 1), look="many", name="metrics")
 
 
 def _facts(comparison: Comparison) -> list[Pair]:
@@ -43,15 +65,15 @@ def _facts(comparison: Comparison) -> list[Pair]:
         ("Ranked by", metric_label(comparison.metric)),
         (
             "Intervals",
-            f"95 %, from {count(comparison.resamples)} resamples of whole {each}s, the same for "
-            f"all runs; seed {comparison.seed}",
+            f"95 %, from {count(comparison.resamples)} resamples by {each}, the same for all runs; "
+            f"seed {comparison.seed}",
         ),
-        ("Time for an image", _timing(comparison)),
+        ("Time per image", _timing(comparison)),
         ("Trained on", listing(dict.fromkeys(r.device for r in comparison.runs if r.device))),
-        ("Made", f"Eosin {comparison.eosin}, {comparison.created}"),
+        ("Created", f"Eosin {comparison.eosin}, {comparison.created}"),
     ]
     if comparison.matched_by_content:
-        moved = f"{quantity(comparison.matched_by_content, 'image')} at another path in some run"
+        moved = f"{quantity(comparison.matched_by_content, 'image')} with several paths"
         found.insert(1, ("Matched by content", moved))
     found += [(f"Preprocessing of {run.name}", run.preprocessing) for run in comparison.runs]
     return found
@@ -60,11 +82,11 @@ def _facts(comparison: Comparison) -> list[Pair]:
 def _timing(comparison: Comparison) -> str:
     timed = [run.deployed.latency for run in comparison.runs if run.deployed.latency]
     if not timed:
-        return "not measured: no run has its model"
+        return "not measured: no run has a model"
     images = " and ".join(sorted({f"{one.images} images" for one in timed}))
     return (
         f"{comparison.platform}, {quantity(comparison.threads, 'thread')}; "
-        f"{len(timed[0].rounds)} rounds, the runs in turn; {images}"
+        f"{len(timed[0].rounds)} rounds, runs interleaved; {images}"
     )
 
 
@@ -80,7 +102,7 @@ def units(comparison: Comparison) -> str:
 
 
 def unit(comparison: Comparison) -> str:
-    """Return the noun of the unit that is resampled and exchanged as a whole."""
+    """Return the noun of the unit of resampling and permutation."""
     if comparison.n_groups == comparison.n_images:
         return "image"
     return "patient" if comparison.n_patients == comparison.n_groups else "group"
@@ -118,26 +140,28 @@ def cautions(comparison: Comparison) -> list[Pair]:
     if shown:
         found.append(
             (
-                "Images were left out.",
-                f"Compared are the {count(comparison.n_images)} images that all runs were "
-                f"evaluated on; left out are {listing(shown)}. The figures of a run's own page are "
-                "of all.",
+                "Only common images are compared.",
+                f"These are {count(comparison.n_images)} images that all runs were evaluated on; "
+                f"left out are {listing(shown)}. The report of a run covers all of its images.",
             )
         )
     ranking = [one for run in comparison.runs if (one := run.image[comparison.metric]).reason]
     heads = ("No interval." if one.low is None else "Few groups." for one in ranking)
     found += sorted(
-        {(head, sentence(one.reason)) for head, one in zip(heads, ranking, strict=True)}
+        {
+            (head, sentence(plain_reason(one.reason)))
+            for head, one in zip(heads, ranking, strict=True)
+        }
     )
     if comparison.n_groups == comparison.n_images:
         found.append(
             (
-                "No groups are known.",
-                "Each image stands for itself. Where images share a patient or a slide, all "
-                "intervals here are too narrow and all p-values too small.",
+                "No patients or groups are known.",
+                "Every image counts as its own group. If several images come from one patient, "
+                "intervals are too narrow and p-values too small.",
             )
         )
-    return found
+    return [*found, _chosen(comparison)]
 
 
 def _seen(comparison: Comparison, run: ComparedRun) -> tuple[str, str]:
@@ -145,21 +169,36 @@ def _seen(comparison: Comparison, run: ComparedRun) -> tuple[str, str]:
     if run.n_seen_groups:
         other = "" if run.split == "external" else "other "
         groups = quantity(run.n_seen_groups, f"evaluated {each}")
-        what = f"saw {other}images of {groups} in training"
+        what = f"was trained on {other}images of {groups}"
     else:
-        what = "was evaluated on material that its audit found in training as well"
+        what = "was evaluated on data that its audit also found in training"
     return (
         f"{run.name} {what}.",
-        "Its figures flatter: part of them is recognising a slide, a stain or a patient. It is "
-        "shown beside the others and counts neither for the headline nor for the front.",
+        "Its figures are over-optimistic. It is listed, but excluded from the verdict and from the "
+        "Pareto front.",
+    )
+
+
+def _chosen(comparison: Comparison) -> tuple[str, str]:
+    """Warn of the optimism of a winner that is chosen by these figures."""
+    n_runs, best = len(honest(comparison)), honest(comparison)[0].name
+    size = "by an unknown amount"
+    if comparison.optimism is not None:
+        gap = max(0.0, comparison.optimism)
+        about = "less than 0.001" if gap < 0.001 else f"about {gap:.3f}"
+        size = f"by {about} (estimated by a bootstrap of the choice)"
+    return (
+        "Choosing a run by these figures is optimistic.",
+        f"The {label(comparison)} of {best}, the best of {n_runs}, is too high {size}. Confirm the "
+        "chosen run on data that no run was evaluated on.",
     )
 
 
 def _head(run: ComparedRun) -> tuple[str, str]:
     return (
         f"{run.name} is a head on features.",
-        "Its costs are of the head alone; what makes its features is not counted. It does not "
-        "count for the front.",
+        "Its costs are those of the head without the feature extractor, so it is excluded from the "
+        "Pareto front.",
     )
 
 
@@ -176,13 +215,13 @@ def _fallback(comparison: Comparison) -> tuple[str, str]:
 
 
 def networks_note(runs: Sequence[ComparedRun]) -> str:
-    """Explain whose accuracy is shown if the deployed model is several networks."""
+    """Explain whose metrics are shown if the deployed model is several networks."""
     joined = [run.name for run in runs if run.networks > 1]
     if not joined:
         return ""
     return (
-        f"{listing(joined)}: the accuracy is that of single networks, each evaluated on the fold "
-        "that it never saw; what would be deployed joins all of them, costs more, and was itself "
-        "evaluated on nothing. Costs are given for both. Where folds share a frozen backbone, its "
-        "weights count once for each fold, but lie in the ONNX file once."
+        f"{listing(joined)}: metrics are those of single networks, each on its held-out fold. The "
+        "deployed model is the ensemble of all folds, which costs more and was not evaluated "
+        "itself; costs are given for both. A frozen backbone that folds share counts once per fold "
+        "in the parameters, but is stored once in the ONNX file."
     )

@@ -21,7 +21,7 @@ from eosin.core.text import count, listing, quantity
 from eosin.core.types import FloatArray
 from eosin.reporting.formatting import ABSENT, amount, metric_label, metric_text
 from eosin.reporting.outline import Figures, RenderedFigure, Section, Table, Text, make_table
-from eosin.reporting.sections.compared import label, metric_table, networks_note, ranked
+from eosin.reporting.sections.compared import label, networks_note, ranked
 from eosin.reporting.style import (
     MARKERS,
     MUTED,
@@ -34,12 +34,14 @@ from eosin.reporting.style import (
 
 #: Costs: name, axis label, the factor to its unit, and the name in a sentence.
 _PANELS = (
-    ("params", "Weights, M", 1e-6, "weights"),
-    ("onnx_bytes", "Model file, MB", 1e-6, "file size"),
-    ("macs", "Multiply-accumulates, M", 1e-6, "multiply-accumulates"),
-    ("latency", "One image on the processor, ms", 1e3, "time for an image"),
+    ("params", "Parameters, M", 1e-6, "parameters"),
+    ("onnx_bytes", "ONNX file, MB", 1e-6, "file size"),
+    ("macs", "MACs per image, M", 1e-6, "MACs"),
+    ("latency", "CPU time per image, ms", 1e3, "time per image"),
     ("training_seconds", "Training, s", 1.0, "training time"),
 )
+#: Fewest runs whose metrics are drawn against their costs.
+_FEWEST_DRAWN = 4
 #: Ratio of costs above which their axis is logarithmic.
 _WIDE = 4.0
 #: Decades from which on the axis labels powers of ten only.
@@ -49,17 +51,17 @@ _NEAR = 0.03
 
 
 def section(comparison: Comparison) -> Section:
-    """Return the section of metrics and costs."""
-    figures = pareto_figures(comparison)
+    """Return the section of costs; scatter plots only of runs enough for a front."""
+    is_several = len(comparison.runs) >= _FEWEST_DRAWN
+    figures = pareto_figures(comparison) if is_several else []
     return Section(
-        "What the runs reach, and what they cost",
-        metric_table(comparison),
+        "Performance and cost",
         cost_table(comparison),
         Text(networks_note(comparison.runs), look="small"),
         Figures(*figures[:1]),
-        _fronts_words(comparison),
-        Section("The same for other metrics", Figures(*figures[1:]), fold="closed"),
-        nav="The runs",
+        _fronts_words(comparison) if is_several else "",
+        Section("Other metrics", Figures(*figures[1:]), fold="closed"),
+        nav="Costs",
     )
 
 
@@ -171,15 +173,14 @@ def _alt(metric: str, runs: Sequence[ComparedRun]) -> str:
 
 def _caption(metric: str, runs: Sequence[ComparedRun]) -> str:
     text = (
-        f"{metric_label(metric, short=True)} against what would be deployed, with 95 % "
-        "intervals. The dashed line is the front: no run beyond it reaches as much for less. "
-        "Points that share a cost stand side by side."
+        f"{metric_label(metric, short=True)} against costs of the deployed model, with 95 % "
+        "intervals. Dashed line: Pareto front. Points of equal cost are drawn side by side."
     )
     if any(run.is_flattered for run in runs):
-        text += " Hollow: evaluated on what its training saw, which counts for no front."
+        text += " Hollow: train-test overlap, excluded from the front."
     if any(run.is_head for run in runs):
-        text += " Hollow, too: heads on features; their costs leave out what makes the features,"
-        text += " and they count for no front."
+        text += " Hollow: heads on features, whose costs exclude the feature extractor, excluded"
+        text += " from the front."
     return text
 
 
@@ -192,13 +193,15 @@ def cost_table(comparison: Comparison) -> Table | None:
         if run.networks > 1:
             rows.append([run.name, "one of them, as evaluated", *_cost_cells(run.judged)])
     caption = (
-        f"What the models take. Milliseconds for one image on "
-        f"{quantity(comparison.threads, 'thread')} of the processor, from decoded pixels to "
-        "probabilities: the median of the rounds with its 95 % interval. One MAC, a "
-        "multiplication with its addition, is two operations: papers print either as FLOPs."
+        f"Costs. Time per image on {quantity(comparison.threads, 'CPU thread')}, from decoded "
+        "pixels to probabilities: median of the rounds with its 95 % interval. One MAC is two "
+        "floating-point operations; papers report either as FLOPs."
     )
-    columns = ("Run", "Network", "Weights", "M MACs", "ONNX, MB", "safetensors, MB", "Image, ms")
-    return make_table(caption, columns, rows, texts=(0, 1), look="many")
+    columns = (
+        *("Run", "Network", "Parameters", "MACs, M", "ONNX, MB", "safetensors, MB"),
+        "Time per image, ms",
+    )
+    return make_table(caption, columns, rows, texts=(0, 1), look="many", name="costs")
 
 
 def _cost_cells(cost: Cost) -> list[str]:
@@ -221,7 +224,6 @@ def _fronts_words(comparison: Comparison) -> str:
         return ""
     parts = [f"by {listing(costs)}: {names}" for names, costs in shown.items()]
     return (
-        f"On the front, where no other run reaches as much {label(comparison)} for less, "
-        f"{'; '.join(parts)}. The front goes by the values alone; what lies within noise of it "
-        "may belong to it as well."
+        f"Pareto front of {label(comparison)} and cost, {'; '.join(parts)}. The front uses the "
+        "values without their intervals: runs within noise of it may belong to it as well."
     )

@@ -1,4 +1,4 @@
-"""Differences between two runs each, and what "within noise" means."""
+"""Pairwise differences between runs, and the verdict of a comparison."""
 
 from __future__ import annotations
 
@@ -11,45 +11,52 @@ from eosin.artifacts.comparison import (
     PairedMetric,
 )
 from eosin.artifacts.metrics import Metric
-from eosin.core.text import count, listing, quantity
+from eosin.core.text import listing, quantity
 from eosin.reporting.formatting import ABSENT, metric_label, metric_text, p_text, signed
 from eosin.reporting.outline import Section, Table, Text, make_table
-from eosin.reporting.sections.compared import cautions, honest, label, ranked, unit, units
+from eosin.reporting.sections.compared import (
+    ALPHA,
+    cautions,
+    honest,
+    label,
+    metric_table,
+    ranked,
+    unit,
+    units,
+)
 
-#: Significance level of the corrected p-values.
-ALPHA = 0.05
 Outcome = Literal["apart", "unsettled", "noise", "unknown"]
 #: Names of the outcomes in a table.
 OUTCOMES: dict[Outcome, str] = {
-    "apart": "told apart",
-    "unsettled": "not settled",
+    "apart": "significantly different",
+    "unsettled": "inconclusive",
     "noise": "within noise",
     "unknown": "no interval",
 }
 #: Number of pairs above which the table is folded away.
 _MOST_PAIRS = 10
 _INDEPENDENT = (
-    "McNemar's test (mid-p) and DeLong's take every image as independent of every other. Where a "
-    "patient has several images they claim too much: they stand here for comparison with other "
-    "work, and the words above follow the intervals and tests of whole groups. All p-values are "
-    "corrected by Holm's method for the number of pairs, each test by itself."
+    "McNemar's test (mid-p) and DeLong's test assume independent images. With several images per "
+    "patient their p-values are too small; they are given for comparison with other work. All "
+    "p-values are corrected by Holm's method for the number of pairs, separately for each test."
 )
 
 
-def preface(comparison: Comparison) -> Section:
-    """Return the section that explains the outcomes, after the cautions."""
+def result(comparison: Comparison) -> Section:
+    """Return the first section of the page: the runs' metrics, then the cautions."""
     warnings = (Text(text, look="caution", head=head) for head, text in cautions(comparison))
-    title = "What “within noise” means"
-    return Section(title, *warnings, *_meaning(comparison), nav="Within noise")
+    return Section("Result", metric_table(comparison), *warnings)
 
 
 def section(comparison: Comparison) -> Section:
     """Return the section of all pairs."""
     pairs: Table | Section | None = _pair_table(comparison)
     if len(comparison.pairs) > _MOST_PAIRS:
-        pairs = Section("All pairs, test by test", pairs, fold="closed")
+        pairs = Section("All pairs and tests", pairs, fold="closed")
+    # The matrix of two runs is the one row of the other table.
+    matrix = _matrix(comparison) if len(comparison.pairs) > 1 else None
     note = Text(_INDEPENDENT, look="small")
-    return Section("Each two runs", _matrix(comparison), pairs, note, nav="Pairs")
+    return Section("Pairwise comparison", matrix, pairs, note, nav="Pairs")
 
 
 def outcome(entry: PairedMetric) -> Outcome:
@@ -79,19 +86,20 @@ def headline(comparison: Comparison) -> str:
         return _of_two(comparison, best, others[0], name, where)
     found = {run.name: outcome(_between(comparison, best, run)) for run in others}
     parts = [
-        f"{best.name} reaches the highest {name}, "
+        f"{best.name} has the highest {name}, "
         f"{metric_text(best.image[comparison.metric])}, {where}."
     ]
     for kind, words in (
-        ("noise", "{} can't be told apart from it: the {} within noise."),
-        ("apart", "It is better than {}."),
-        ("unsettled", "Whether it is better than {} is not settled."),
-        ("unknown", "There is no interval of its difference from {}."),
+        ("noise", "{} is not significantly different: the {} within noise."),
+        ("apart", "It is significantly better than {}."),
+        ("unsettled", "Whether it is better than {} is inconclusive."),
+        ("unknown", "The difference from {} has no interval."),
     ):
         names = [run for run, each in found.items() if each == kind]
         if names:
-            many = "differences lie" if len(names) > 1 else "difference lies"
-            parts.append(words.format(listing(names), many))
+            many = "differences are" if len(names) > 1 else "difference is"
+            text = words.format(listing(names), many)
+            parts.append(text.replace(" is not sig", " are not sig") if len(names) > 1 else text)
     return " ".join(parts)
 
 
@@ -101,13 +109,14 @@ def _of_two(
     entry = _between(comparison, best, other)
     gap = difference_text(entry.difference)
     words = {
-        "noise": f"{best.name} and {other.name} can't be told apart by {name} {where}: "
-        f"the difference, {gap}, lies within noise.",
-        "apart": f"{best.name} has more {name} than {other.name} {where}: {gap}.",
-        "unsettled": f"Whether {best.name} has more {name} than {other.name} {where} is not "
-        f"settled: the interval of the difference, {gap}, leaves 0 out, but exchanging whole "
-        f"{unit(comparison)}s gives p = {p_text(entry.p_holm)}.",
-        "unknown": f"No interval can be given for the difference in {name} {where}: {gap}.",
+        "noise": f"{best.name} and {other.name} do not differ significantly in {name} {where}: "
+        f"the difference, {gap}, is within noise.",
+        "apart": f"{best.name} has a significantly higher {name} than {other.name} {where}: {gap}.",
+        "unsettled": f"Whether {best.name} has a higher {name} than {other.name} {where} is "
+        f"inconclusive: the interval of the difference, {gap}, excludes 0, but a permutation test "
+        f"by {unit(comparison)} gives p = {p_text(entry.p_holm)}.",
+        "unknown": f"The difference in {name} between {best.name} and {other.name} {where} is "
+        f"{gap}, without an interval.",
     }
     return words[outcome(entry)]
 
@@ -130,29 +139,6 @@ def turned(pair: ComparedPair, metric: str, first: str) -> PairedMetric:
     return entry.model_copy(update={"difference": gap.model_copy(update=flipped)})
 
 
-def _meaning(comparison: Comparison) -> list[str]:
-    """Explain "within noise" and the assumptions of the tests."""
-    each, pairs = unit(comparison), len(comparison.pairs)
-    words = [
-        f"Within noise means that the 95 % interval of the paired difference holds 0: with other "
-        f"{each}s of the same kind the order could have been the other way round. It does not mean "
-        f"that the two are equally good; it means that {units(comparison)} do not tell which is "
-        f"better. Both runs of a pair are measured on the same resamples of whole {each}s, so that "
-        f"what makes an image hard for both cancels out.",
-        f"Told apart means more: the interval leaves 0 out, and so does a test that exchanges what "
-        f"both runs said of whole {each}s ({count(comparison.flips)} random exchanges), after "
-        f"Holm's correction for all {quantity(pairs, 'pair')} at p < {ALPHA:g}. Where only the "
-        f"interval leaves 0 out, the matter is not settled.",
-    ]
-    if comparison.n_repeated:
-        words.append(
-            f"{quantity(comparison.n_repeated, 'run')} evaluated every image in several repeats: "
-            "here their probabilities are averaged an image, so that each has one decision. The "
-            "average is a little better than a single repeat."
-        )
-    return words
-
-
 def _matrix(comparison: Comparison) -> Table | None:
     """Build the matrix of paired differences, row minus column, with corrected p-values."""
     runs = [run.name for run in ranked(comparison)]
@@ -172,11 +158,14 @@ def _matrix(comparison: Comparison) -> Table | None:
             )
         rows.append(cells)
     caption = (
-        f"Difference in {label(comparison)}, row minus column; p by exchange of whole "
-        f"{unit(comparison)}s, corrected for {quantity(len(comparison.pairs), 'pair')}. "
-        "Told apart: *. Intervals stand in the next table."
+        f"Difference in {label(comparison)}, row minus column; p of the permutation test by "
+        f"{unit(comparison)}, corrected for {quantity(len(comparison.pairs), 'pair')}. "
+        "*: significantly different. For intervals see the next table."
     )
-    return make_table(caption, ("", *runs), rows, texts=range(len(runs) + 1), look="many")
+    columns = ("", *runs)
+    return make_table(
+        caption, columns, rows, texts=range(len(columns)), look="many", name="differences"
+    )
 
 
 def _pair_table(comparison: Comparison) -> Table | None:
@@ -196,10 +185,11 @@ def _pair_table(comparison: Comparison) -> Table | None:
             )
         )
     name = metric_label(comparison.metric, short=True)
-    gaps = ("Pair", f"{name}, first − second", "In words", "Accuracy, first − second")
-    heads = (*gaps, "Accuracy p", "Only one right", "McNemar p", "DeLong p")
+    gaps = ("Pair", f"{name}, first − second", "Outcome", "Accuracy, first − second")
+    heads = (*gaps, "Accuracy p", "Only one correct", "McNemar p", "DeLong p")
     caption = (
-        "Each pair: intervals and p by whole groups, and, as if images were independent, "
-        "McNemar's and DeLong's tests. All p-values corrected for the number of pairs."
+        f"Pairs of runs: differences with intervals and p by {unit(comparison)}; McNemar's and "
+        "DeLong's tests, which assume independent images. All p-values corrected for the number "
+        "of pairs."
     )
-    return make_table(caption, heads, rows, texts=(0, 2), look="many")
+    return make_table(caption, heads, rows, texts=(0, 2), look="many", name="pairs")

@@ -40,9 +40,6 @@ from eosin.reporting.train_test_overlap import (
 from eosin.runs.comparison import compare_splits
 from eosin.runs.finished import FinishedRun
 
-#: Names of the two splits, in the order of the page.
-LABELS = {STRICT: "Strict split, by patient", AS_PUBLISHED: "As published, by image"}
-
 
 @dataclass(frozen=True, eq=False)
 class Protocol:
@@ -56,7 +53,11 @@ class Protocol:
 
 def protocol(key: str, run: FinishedRun) -> Protocol:
     """Return a run with its overlap; ``key`` is the name of its folder."""
-    return Protocol(key, LABELS[key], run, train_test_overlap(run))
+    labels = {
+        STRICT: f"Strict split, by {unit_name(run)}",
+        AS_PUBLISHED: "As published, by image",
+    }
+    return Protocol(key, labels[key], run, train_test_overlap(run))
 
 
 def protocols_page(name: str, strict: Protocol, published: Protocol) -> Page:

@@ -31,7 +31,7 @@ def quality_page(report: QualityReport, name: str, pictures: Mapping[str, Image]
     Thumbnails are uint8, shape (H, W, 3), by path: those that :func:`shown_paths` names. An image
     without one is left out.
     """
-    advice = "A flag is advice: no image was changed, and none is left out of a training for it."
+    advice = "Flags are advice: no image was changed, and training does not exclude flagged images."
     return Page(
         kind="Eosin data check · image quality",
         name=name,
@@ -48,8 +48,8 @@ def quality_page(report: QualityReport, name: str, pictures: Mapping[str, Image]
             *(_gallery(flag, report, pictures) for flag in FLAGS),
             _unreadable(report),
         ),
-        footer="Made by Eosin's data check. The numbers of every image are in quality.csv beside"
-        " this page.",
+        footer="Created by Eosin's data check. quality.csv beside this page has the values of every"
+        " image.",
     )
 
 
@@ -60,11 +60,11 @@ def measured(flag: Flag, row: Any) -> str:
     if flag == "blurred":
         return f"z −{-row['focus_z']:.1f}"
     if flag == "saturated":
-        return f"{share(row['saturation'])} cut off"
+        return f"{share(row['saturation'])} saturated"
     if flag == "ink":
         return f"{share(row['ink'])} ink"
     if flag == "duplicate":
-        return f"same as {row['duplicate_of']}"
+        return f"duplicate of {row['duplicate_of']}"
     return f"{row['width']} × {row['height']} px"
 
 
@@ -76,9 +76,10 @@ def shown_paths(report: QualityReport) -> list[str]:
 
 def _verdict(report: QualityReport) -> str:
     n_images, n_unreadable = len(report.table), len(report.skipped)
-    flagged = f"{quantity(report.n_flagged, 'image')} of {count(n_images)}"
-    text = f"{flagged} should be looked at" if report.n_flagged else "Nothing was flagged"
-    return f"{text}, {count(n_unreadable)} cannot be read." if n_unreadable else f"{text}."
+    flagged = f"{count(report.n_flagged)} of {quantity(n_images, 'image')}"
+    verb = "is" if report.n_flagged == 1 else "are"
+    text = f"{flagged} {verb} flagged for review" if report.n_flagged else "No image is flagged"
+    return f"{text}; {count(n_unreadable)} cannot be read." if n_unreadable else f"{text}."
 
 
 def _facts(report: QualityReport) -> list[Pair]:
@@ -101,8 +102,8 @@ def _summary(report: QualityReport) -> Table | None:
         asked = has_sections or flag not in {"blank", "ink"}
         numbers = (found, share(found / n_images)) if asked else (None, None)
         rows.append((_label(flag), explain_flag(flag, report.limits), *numbers))
-    columns = ("Flag", "Which images", "Images", "Share of all")
-    caption = "What was looked for, and how often it was found."
+    columns = ("Flag", "Criterion", "Images", "Proportion")
+    caption = "Quality flags and their frequency."
     return make_table(caption, columns, rows, texts=(0, 1))
 
 
@@ -114,7 +115,7 @@ def _gallery(flag: Flag, report: QualityReport, pictures: Mapping[str, Image]) -
         return Section("")
     words = sentence(explain_flag(flag, report.limits))
     if len(tiles) > 1 and flag in _RANKED:
-        words += " The worst come first."
+        words += " Worst first."
     title = f"{_label(flag)}: {quantity(len(rows), 'image')}"
     rest = _more(len(rows) - len(tiles))
     return Section(title, words, Tiles(tiles), rest, nav=_label(flag))
@@ -132,7 +133,7 @@ def _tile(flag: Flag, row: Any, thumbnail: Image) -> Tile:
     path = PurePosixPath(row["path"])
     value = measured(flag, row)
     if flag == "duplicate":
-        value = f"same as {shorten(PurePosixPath(row['duplicate_of']).name, _NAME_WIDTH)}"
+        value = f"duplicate of {shorten(PurePosixPath(row['duplicate_of']).name, _NAME_WIDTH)}"
     name = shorten(path.name, _NAME_WIDTH)
     folder = shorten("/".join(path.parent.parts[-2:]), _NAME_WIDTH)
     alt = f"Image {path.name}, flagged as {flag.replace('_', ' ')}: {value}"
@@ -143,6 +144,6 @@ def _tile(flag: Flag, row: Any, thumbnail: Image) -> Tile:
 def _unreadable(report: QualityReport) -> Section:
     rows = report.skipped[:_MOST_ROWS]
     columns = ("File", "Reason")
-    table = make_table("Files that cannot be read.", columns, rows, texts=(0, 1), look="paths")
+    table = make_table("Unreadable files.", columns, rows, texts=(0, 1), look="paths")
     rest = _more(len(report.skipped) - len(rows))
     return Section("Unreadable files", table, rest, nav="Unreadable")

@@ -24,32 +24,31 @@ def _range_table(test: RangeTest) -> Table | None:
     duncan = f"{test.duncan[0]:.3f}"
     duncan += f" to {test.duncan[-1]:.3f}" if len(test.duncan) > 1 else ""
     caption = (
-        f"{what}: mean {name} over {quantity(test.n_each, 'value')} each. Rows with a letter in "
-        f"common are not told apart. Critical range {test.tukey:.3f} (Tukey), {duncan} (Duncan); "
-        f"error variance {test.mean_square:.2g} on {quantity(test.freedom, 'degree')} of freedom."
+        f"{what}: mean {name} over {quantity(test.n_each, 'value')} each. Rows with a common letter"
+        f" do not differ significantly. Critical range {test.tukey:.3f} (Tukey), {duncan} (Duncan);"
+        f" error variance {test.mean_square:.2g} on {quantity(test.freedom, 'degree')} of freedom."
     )
-    return make_table(caption, ("", f"Mean {name}", "Tukey", "Duncan"), rows, texts=(0, 2, 3))
+    heads = ("", f"Mean {name}", "Tukey", "Duncan")
+    file = f"ranges_{test.factor}"
+    return make_table(caption, heads, rows, texts=(0, 2, 3), name=file)
 
 
 def _ranges_words(comparison: Comparison) -> list[str]:
-    """Describe what the multiple-range tests rest on, and the runs without common repeats."""
+    """Describe the multiple-range tests, and name the runs without common repeats."""
     if not comparison.ranges:
         return []
     test = comparison.ranges[0]
     left = [run.name for run in comparison.runs if run.name not in {row.name for row in test.rows}]
     words = [
-        f"Replicates are the {quantity(len(test.blocks), 'block')} in common "
-        f"({listing(test.blocks) if len(test.blocks) <= 6 else test.blocks[0] + ' …'}), on the "
-        "same images in each run; what a block makes easy or hard for all is taken away. Tukey's "
-        "test errs in all comparisons together in at most 5 %; Duncan's is bolder the fewer means "
-        "lie between two. The mean over blocks is not the value of all images together, which also "
-        "asks that the networks of different folds give comparable probabilities.",
-        "The trainings of a run's folds share most of their images, so their values are less "
-        "independent than both tests take them to be: where they and the intervals of whole "
-        f"{unit(comparison)}s disagree, follow the intervals.",
+        f"Replicates: the {quantity(len(test.blocks), 'common block')} "
+        f"({listing(test.blocks) if len(test.blocks) <= 6 else test.blocks[0] + ' …'}), with the "
+        "same images in each run; differences between blocks are removed. Tukey's test controls "
+        "the family-wise error rate at 5 %; Duncan's test is more liberal for neighbouring means. "
+        "The mean over blocks differs from the value on all images together, which also requires "
+        "comparable probabilities of the folds' networks.",
+        "The training sets of folds overlap, so their values are less independent than both tests "
+        f"assume: where tests and intervals by {unit(comparison)} disagree, follow the intervals.",
     ]
     if left:
-        words.append(
-            f"Not in the table, for want of the same blocks or of a clean split: {listing(left)}."
-        )
+        words.append(f"Not in the table (other blocks, or train-test overlap): {listing(left)}.")
     return words

@@ -119,8 +119,9 @@ def split_words(run: FinishedRun) -> str:
     report = run.split_report
     if report is None:
         return ""
-    text = _protocol_words(run, report)
-    text += ", stratified by class. " if report.stratified else ". "
+    head, _, rest = _protocol_words(run, report).partition(":")
+    text = head + (", stratified by class" if report.stratified else "")
+    text += f":{rest}. " if rest else ". "
     parts = report.parts.values()
     if gaps := [abs(part.got - part.wanted) for part in parts if part.wanted is not None]:
         text += f"Largest deviation from the target proportion: {share(max(gaps))}."
