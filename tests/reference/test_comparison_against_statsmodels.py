@@ -10,13 +10,15 @@ from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from eosin.metrics.comparison import (
+    delong,
+    holm,
+    mcnemar,
+)
+from eosin.metrics.range_tests import (
     BlockError,
     block_error,
     critical_ranges,
-    delong,
-    holm,
     homogeneous_letters,
-    mcnemar,
 )
 
 TOLERANCE = 1e-10

@@ -23,18 +23,20 @@ from eosin.core.types import BoolArray, FloatArray, IntArray
 from eosin.metrics.comparison import (
     FLIPS,
     Draws,
-    block_error,
-    critical_ranges,
     delong,
     difference,
     draw,
     flip_test,
     holm,
-    homogeneous_letters,
     mcnemar,
     selection_optimism,
 )
 from eosin.metrics.predictions import Predictions
+from eosin.metrics.range_tests import (
+    block_error,
+    critical_ranges,
+    homogeneous_letters,
+)
 from eosin.metrics.ranking import ranking_scores
 from eosin.metrics.summary import summarise
 

@@ -7,20 +7,22 @@ import pytest
 
 from eosin.core.errors import DataError
 from eosin.metrics.comparison import (
-    BlockError,
-    block_error,
-    critical_ranges,
     delong,
     difference,
     differences_of_sets,
     draw,
     flip_test,
     holm,
-    homogeneous_letters,
     mcnemar,
     selection_optimism,
 )
 from eosin.metrics.predictions import Predictions
+from eosin.metrics.range_tests import (
+    BlockError,
+    block_error,
+    critical_ranges,
+    homogeneous_letters,
+)
 
 
 def predictions(sharpness, *, groups=24, images=6, noise=0, shared=1.0):
