@@ -46,4 +46,4 @@ def test_a_run_records_what_an_epoch_showed_and_judges_each_image_once(balanced,
     assert set(evaluated) == set(manifest[manifest["split"] != "train"]["path"])
     page = run.report.read_text()
     assert "2 copies" in page
-    assert "Shown an epoch" in page
+    assert "Images per epoch" in page

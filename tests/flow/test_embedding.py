@@ -88,7 +88,7 @@ def test_a_run_on_features_is_a_run_like_any_other(embedding_run, table_folder):
     assert read_metrics(embedding_run / "metrics.json")["test"].image["auc"].value > 0.9
     assert json.loads((embedding_run / "audit.json").read_text())["findings"] == []
     page = (embedding_run / "report.html").read_text()
-    assert "8 features of features.parquet" in page
+    assert "8 features from features.parquet" in page
     assert list((embedding_run / "samples").glob("example-*.jpg"))
     skipped = pd.read_csv(embedding_run / "skipped.csv")
     assert [path[-7:] for path in skipped["path"]] == ["0-0.png", "0-1.png"]

@@ -34,4 +34,4 @@ def test_each_site_is_judged_by_a_network_that_never_saw_it(recipe, tmp_path, me
     assert set(metrics["by_site"]) == {"site-0", "site-1"}
     audit = json.loads((run / "audit.json").read_text(encoding="utf-8"))
     assert not [found for found in audit["findings"] if found["severity"] == "leak"]
-    assert "Repeat 1, fold 2: site-1" in (run / "report.html").read_text(encoding="utf-8")
+    assert "Fold 2: site-1" in (run / "report.html").read_text(encoding="utf-8")

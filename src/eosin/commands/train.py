@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -293,7 +294,7 @@ def _resolve(wanted: _Wanted, resume: Path | str | None) -> Recipe:
 
 def _is_own_data(path: Path) -> bool:
     """Return True for a folder of images or a table."""
-    if not path.is_dir():
+    if not os.path.isdir(path):  # noqa: PTH112 -- Path.is_dir raises for a name that is too long
         return is_table(path)
     if RunFolder(path).recipe.exists():
         raise UsageError(

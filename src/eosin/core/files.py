@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from eosin.core.errors import ArtifactError, OutputError
+from eosin.core.text import printable
 
 _LOG = logging.getLogger(__name__)
 
@@ -179,7 +180,7 @@ def atomic_path(path: Path, *, durable: bool = True) -> Iterator[Path]:
                 with temporary.open("rb") as stream:
                     os.fsync(stream.fileno())
             temporary.replace(path)
-            _LOG.debug(f"wrote {path}")
+            _LOG.debug(f"wrote {printable(path)}")
         finally:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)

@@ -20,6 +20,7 @@ import numpy as np
 
 from eosin.artifacts.model import ModelInfo
 from eosin.core.errors import ArtifactError
+from eosin.core.text import printable
 from eosin.core.threads import thread_limit
 from eosin.core.types import FloatArray
 from eosin.inference.graphs import check_graph
@@ -61,7 +62,7 @@ class OnnxNetwork:
         onnxruntime = _import_library()
         self.engine = f"ONNX Runtime {onnxruntime.__version__}"
         shown = "its own choice" if threads is None else threads
-        _LOG.debug(f"{path} runs in {self.engine}, threads: {shown}")
+        _LOG.debug(f"{printable(path)} runs in {self.engine}, threads: {shown}")
         self._path = path
         self._n_logits: int | None = None
         options = onnxruntime.SessionOptions()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 
@@ -37,6 +38,6 @@ def locate_recipe(recipe: Path | str) -> Path:
         RecipeError: There is neither such a file nor such a recipe.
     """
     path = Path(recipe)
-    if path.exists() or path.is_symlink() or len(path.parts) != 1 or path.suffix:
+    if len(path.parts) != 1 or path.suffix or os.path.lexists(path):
         return path
     return find_recipe(path.name)

@@ -208,13 +208,13 @@ def test_images_in_a_container_and_broken_ones_are_told_in_order(tmp_path, sharp
     assert found[cells[2]] == sharp["2.png"]
     report = flag_images(found)
     assert list(report.table["path"]) == cells
-    assert [path for path, _ in report.unreadable] == [cells[3]]
-    assert "does not exist" in report.unreadable[0][1]
+    assert [path for path, _ in report.skipped] == [cells[3]]
+    assert "does not exist" in report.skipped[0][1]
 
 
 def test_nothing_readable_is_a_table_of_reasons():
     report = flag_images({"a.png": "a.png is not an image"})
-    assert report.unreadable == [("a.png", "a.png is not an image")]
+    assert report.skipped == [("a.png", "a.png is not an image")]
     assert report.n_flagged == 0
 
 

@@ -89,7 +89,7 @@ def test_a_pipe_in_a_folder_or_table_is_listed_with_its_reason(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     Image.new("RGB", (32, 32)).save(tmp_path / "a.png")
     for given in (tmp_path, tmp_path / "pipe.png"):
-        ((cell, reason),) = check_images(given).unreadable
+        ((cell, reason),) = check_images(given).skipped
         assert cell.endswith("pipe.png")
         assert "a named pipe" in reason
     table = pd.DataFrame({"path": ["a.png", "pipe.png"], "label": ["x", "y"]})
@@ -315,7 +315,7 @@ def test_little_memory_makes_one_image_fail_and_no_thread_wait(tmp_path):
         "import scipy.ndimage, numpy.random\n"
         "used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (used + (200 << 20),) * 2)\n"
-        "for _, reason in check_images(Path(sys.argv[1])).unreadable: print(reason)\n"
+        "for _, reason in check_images(Path(sys.argv[1])).skipped: print(reason)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)],

@@ -271,7 +271,7 @@ def test_weights_that_are_not_finite_are_refused(saved):
     [
         ("absent.safetensors", None, "does not exist"),
         ("torn.safetensors", b"\x08\x00\x00", "cannot be read"),
-        ("weights.pth", b"anything", "'eosin convert' makes one of a .pth or .pt file"),
+        ("weights.pth", b"anything", "makes one of a .pth or .pt file"),
     ],
 )
 def test_a_file_of_no_use_is_refused_in_one_line(tmp_path, name, content, reason):
