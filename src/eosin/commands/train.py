@@ -294,6 +294,8 @@ def _resolve(wanted: _Wanted, resume: Path | str | None) -> Recipe:
 
 def _is_own_data(path: Path) -> bool:
     """Return True for a folder of images or a table."""
+    if path.suffix == ".toml":
+        return False
     if not os.path.isdir(path):  # noqa: PTH112 -- Path.is_dir raises for a name that is too long
         return is_table(path)
     if RunFolder(path).recipe.exists():
