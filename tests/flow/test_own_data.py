@@ -104,6 +104,25 @@ def test_enough_patients_are_fine_tuned(command, draw):
     assert tells(short.err, "lite0-features")
 
 
+def test_a_network_of_the_user_s_choice_is_named(command, draw):
+    own = ["--set", "model.name=light_cnn", "--set", "transfer={}"]
+    result = command(
+        "train", draw("{label}/P{patient}/{n}.png"), "--positive=tumour", *own, "--plan"
+    )
+    assert result.status == 0, result.err
+    described = result.err.splitlines()[1]
+    assert tells(described, "light_cnn", "model", "transfer")
+    assert "frozen" not in described
+
+
+def test_a_time_limit_shortens_no_training_whose_epochs_are_given(command, draw):
+    root = draw("{label}/P{patient}/{n}.png", patients=100)
+    source = ["train", root, "--positive=tumour", "--plan", "--time-limit"]
+    given = command(*source, "4s", "--set", "train.epochs=4000")
+    assert given.status == 0, given.err
+    assert "lite0-finetune" not in given.err
+
+
 def test_two_classes_need_a_positive_one(command, draw):
     result = command("train", draw("{label}/P{patient}/{n}.png"))
     assert result.status == 2

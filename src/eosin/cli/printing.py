@@ -1,4 +1,4 @@
-"""What a command prints: results on stdout, messages on stderr."""
+"""Printing of the commands: results on stdout, messages on stderr."""
 
 from __future__ import annotations
 

@@ -220,7 +220,7 @@ def plan(
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What to train; attributes as the arguments of :func:`train`.
+    """Request of a training; attributes as the arguments of :func:`train`.
 
     Attributes:
         overrides: The overrides, and the positive class as the last of them.

@@ -1,4 +1,4 @@
-"""How results show themselves: a short line in Python, a small table in a notebook."""
+"""Display of results: a short line in Python, a small table in a notebook."""
 
 from __future__ import annotations
 

@@ -106,10 +106,22 @@ def make_default_recipe(
     chosen = choices[0] if limit_s is None else _fit(choices, own, limit_s, estimate)
     recipe = _make(chosen, own)
     _LOG.info(
-        f"Recipe {chosen.name}: {_TITLES[chosen.name]} at {recipe.model.input_px} px, "
-        f"{chosen.reason}; {_describe_split(recipe, samples)}"
+        f"Recipe {chosen.name}: {_describe_training(chosen, recipe, own)} at "
+        f"{recipe.model.input_px} px, {chosen.reason}; {_describe_split(recipe, samples)}"
     )
     return recipe
+
+
+def _describe_training(training: _Training, recipe: Recipe, own: Mapping[str, Any]) -> str:
+    """Return what is trained; with the network and the sections that the user sets, if any."""
+    changed = [
+        name
+        for name in ("model", "transfer")
+        if name in own and own[name].keys() != {"input_px"}  # which is shown beside it
+    ]
+    if not changed:
+        return _TITLES[training.name]
+    return f"{recipe.model.name} with your settings of {listing(changed)}"
 
 
 def _make(training: _Training, own: Mapping[str, Any]) -> Recipe:
@@ -280,8 +292,10 @@ def _fit(
             return _because(choice, choice.changes, seconds, limit_s)
         epochs = int(recipe.train.epochs * allowed_s / seconds)
         if choice.name == _FINETUNED and epochs >= _FEWEST_EPOCHS:
-            fewer = merge(choice.changes, {"train": {"epochs": epochs}})
-            return _because(choice, fewer, seconds * epochs / recipe.train.epochs, limit_s)
+            fewer = _Training(_FINETUNED, merge(choice.changes, {"train": {"epochs": epochs}}))
+            if _make(fewer, own).train.epochs == epochs:  # the user gives none
+                shorter_s = seconds * epochs / recipe.train.epochs
+                return _because(choice, fewer.changes, shorter_s, limit_s)
     _LOG.warning(f"Even the shortest training takes about {duration(seconds)}")
     return choices[-1]
 

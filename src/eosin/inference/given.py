@@ -42,7 +42,7 @@ class Given:
 
     @property
     def names(self) -> list[str]:
-        """What to record: paths, and that there were tables or images in memory."""
+        """Return the recorded form: paths, and that there were tables or images in memory."""
         named = [entry for entry in self.entries if not isinstance(entry, str)]
         n_held = len(self.in_memory)
         held = [f"{quantity(n_held, 'image')} in memory"] if n_held else []
