@@ -120,6 +120,7 @@ def _experiments(paper: Paper, runs: Sequence[ReproducedRun]) -> Iterable[Block 
         [_run_row(paper, run) for run in runs],
         texts=(0, 1, 2, 8),
         look="many",
+        name="experiments",
     )  # fmt: skip
     seeds = {run.seed for run in runs if run.seed is not None}
     if seeds:
@@ -185,7 +186,7 @@ def _values_table(item: Item, values: Sequence[ReproducedValue]) -> Table | None
         )
         for cell, value in zip(item.cells, values, strict=True)
     ]
-    return make_table(f"{item.place}.", _COLUMNS, rows, texts=(0, 5))
+    return make_table(f"{item.place}.", _COLUMNS, rows, texts=(0, 5), name=item.id)
 
 
 def _verdict_text(value: ReproducedValue, note: str) -> str:
@@ -224,6 +225,7 @@ def _demands(found: Reproduction) -> Section:
         ("Requirement", "Place", "As published", "Strict"),
         rows,
         texts=range(4),
+        name="requirements",
     )
     return Section("Requirements of the paper", table, nav="Requirements")
 
@@ -245,6 +247,7 @@ def _settings(paper: Paper) -> Section:
         rows,
         texts=range(5),
         look="many",
+        name="settings",
     )
     return Section("Settings", table, fold="closed")
 
@@ -257,6 +260,7 @@ def _contradictions(paper: Paper) -> Section:
         rows,
         texts=range(3),
         look="many",
+        name="contradictions",
     )
     return Section("Contradictions within the paper", table, nav="Contradictions")
 

@@ -40,25 +40,30 @@ def findings(run: FinishedRun) -> list[Section]:
     order = list(_SEVERITIES)
     found = run.audit.findings if run.audit else []
     ranked = sorted(found, key=lambda finding: order.index(finding.severity))
-    return [_finding(run, finding) for finding in ranked]
+    return [_finding(run, number, finding) for number, finding in enumerate(ranked, start=1)]
 
 
-def _finding(run: FinishedRun, finding: Finding) -> Section:
-    shown = finding.pairs[:_MOST_PAIRS]
-    summary = quantity(len(finding.pairs), "example pair")
-    if len(shown) < len(finding.pairs):
-        summary += f" (first {len(shown)} shown)"
+def _finding(run: FinishedRun, number: int, finding: Finding) -> Section:
     kind, tag = finding.kind.replace("_", " ").capitalize(), _SEVERITIES[finding.severity]
     return Section(
         "",
         Text(finding.message, head=f"{kind}.", tag=tag),
         Pairs(_run_pairs(run, finding)),
-        Section(summary, _pairs_table(shown), fold="closed"),
+        _listed_pairs(finding, number),
         look=f"finding {finding.severity}",
     )
 
 
-def _pairs_table(pairs: list[Pair]) -> Table | None:
+def _listed_pairs(finding: Finding, number: int) -> Section:
+    """Return the pairs of a finding as a table, folded away."""
+    shown = finding.pairs[:_MOST_PAIRS]
+    title = quantity(len(finding.pairs), "example pair")
+    if len(shown) < len(finding.pairs):
+        title += f" (first {len(shown)} shown)"
+    return Section(title, _pairs_table(shown, number), fold="closed")
+
+
+def _pairs_table(pairs: list[Pair], finding: int) -> Table | None:
     columns = ["Image", "Subset", "Other image", "Its subset", "Similarity", "Relation"]
     rows = [
         [
@@ -73,7 +78,8 @@ def _pairs_table(pairs: list[Pair]) -> Table | None:
     ]
     if not any(pair.how for pair in pairs):
         columns, rows = columns[:-1], [row[:-1] for row in rows]
-    return make_table("Example pairs.", columns, rows, texts=(0, 1, 2, 3, 5), look="paths")
+    texts, name = (0, 1, 2, 3, 5), f"audit_pairs_{finding}"
+    return make_table("Example pairs.", columns, rows, texts=texts, look="paths", name=name)
 
 
 def audit_words(run: FinishedRun) -> str:
@@ -173,10 +179,13 @@ def audit_page(report: AuditReport, name: str, pictures: Mapping[str, Image]) ->
             Section(
                 "Summary",
                 Facts(facts, look="cards"),
-                make_table("Subsets.", ("Subset", "Images", "Groups"), rows),
+                make_table("Subsets.", ("Subset", "Images", "Groups"), rows, name="subsets"),
                 *(Text(words, look="small") for words in report.reach),
             ),
-            *(_of_page(finding, shown) for finding in report.findings),
+            *(
+                _of_page(finding, number, shown)
+                for number, finding in enumerate(report.findings, start=1)
+            ),
         ],
         footer="Created by Eosin's data audit. All pairs are in audit.json beside this page.",
     )
@@ -189,12 +198,12 @@ def not_checked(report: AuditReport | None) -> Text:
     return Text(f"{report.unchecked}.", look="caution", head="Not checked.")
 
 
-def _of_page(finding: Finding, pictures: Mapping[str, PillowImage.Image]) -> Section:
+def _of_page(finding: Finding, number: int, pictures: Mapping[str, PillowImage.Image]) -> Section:
     pairs = _pair_tiles(finding, pictures)
-    left = len(finding.pairs) - len(pairs)
-    words = "further pair" if pairs else "example pair"
-    rest = f"{quantity(left, words)} in audit.json." if left else ""
-    return Section(_title(finding), finding.message, Pairs(pairs), Text(rest, look="small"))
+    left = len(finding.pairs) - _MOST_PAIRS
+    rest = f"{quantity(left, 'further pair')} in audit.json." if left > 0 else ""
+    table = _listed_pairs(finding, number)
+    return Section(_title(finding), finding.message, Pairs(pairs), table, Text(rest, look="small"))
 
 
 def _title(finding: Finding) -> str:

@@ -104,7 +104,7 @@ def _summary(report: QualityReport) -> Table | None:
         rows.append((_label(flag), explain_flag(flag, report.limits), *numbers))
     columns = ("Flag", "Criterion", "Images", "Proportion")
     caption = "Quality flags and their frequency."
-    return make_table(caption, columns, rows, texts=(0, 1))
+    return make_table(caption, columns, rows, texts=(0, 1), name="flags")
 
 
 def _gallery(flag: Flag, report: QualityReport, pictures: Mapping[str, Image]) -> Section:
@@ -143,7 +143,13 @@ def _tile(flag: Flag, row: Any, thumbnail: Image) -> Tile:
 
 def _unreadable(report: QualityReport) -> Section:
     rows = report.skipped[:_MOST_ROWS]
-    columns = ("File", "Reason")
-    table = make_table("Unreadable files.", columns, rows, texts=(0, 1), look="paths")
+    table = make_table(
+        "Unreadable files.",
+        ("File", "Reason"),
+        rows,
+        texts=(0, 1),
+        look="paths",
+        name="unreadable",
+    )
     rest = _more(len(report.skipped) - len(rows))
     return Section("Unreadable files", table, rest, nav="Unreadable")
