@@ -54,7 +54,7 @@ def number(value: float) -> str:
     """Format a proportion with three decimals, unless that would claim a perfect 0 or 1."""
     if _claims_perfection(value, _DIGITS):
         return "<0.001" if value < 0.5 else ">0.999"
-    return f"{value:.{_DIGITS}f}"
+    return f"{value:.{_DIGITS}f}".replace("-", "−")
 
 
 def _claims_perfection(value: float, digits: int) -> bool:
@@ -71,7 +71,8 @@ def signed(value: float) -> str:
 def metric_text(metric: Metric | None) -> str:
     """Format a metric with its 95 % interval, e.g. ``"0.834 (0.701–0.942)"``.
 
-    A fourth decimal is added where three would give an interval without a width.
+    A negative end is written as in ``"−0.112 (−0.479 to 0.289)"``. A fourth decimal is added where
+    three would give an interval without a width.
     """
     if metric is None or metric.value is None:
         return ABSENT
@@ -83,7 +84,8 @@ def metric_text(metric: Metric | None) -> str:
     value, low, high = (f"{v:.{digits}f}" for v in (metric.value, *ends))
     if _claims_perfection(metric.value, digits):
         value = number(metric.value)
-    return f"{value} ({low}–{high})"
+    between = " to " if metric.low < 0 else "–"
+    return f"{value} ({low}{between}{high})".replace("-", "−")
 
 
 def coverage(reason: str | None) -> int | None:

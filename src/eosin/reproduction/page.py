@@ -29,8 +29,10 @@ from eosin.reproduction.verdicts import EXACTLY, REPRODUCED, VERDICTS
 
 _COLUMNS = (
     "", "Printed", "Recomputed from the paper's counts", "As published, ours", "Strict, ours",
-    "Verdict",
+    "Verdict and notes",
 )  # fmt: skip
+#: Those of text.
+_TEXTS = {0, 5}
 _SIZES = {
     "full": "",
     "reduced": "Reduced for two cores without a GPU: smaller images, fewer epochs or rounds.",
@@ -52,7 +54,8 @@ def reproduction_page(paper: Paper, found: Reproduction, drawn: Drawn) -> Page:
         masthead=Section("", Text(f"{paper.reference}. {paper.summary}", look="about")),
         simulated=found.simulated,
         sections=(
-            Section("How to read this page", *_legend(found), nav="Reading"),
+            Section("", *_cautions(found)),
+            Section("How to read this page", *_legend()).folded(),
             Section("Experiments", *_experiments(paper, found.runs)),
             *(_item(item, found.values, *drawn.get(item.id, ((), ()))) for item in items),
             _demands(found),
@@ -75,7 +78,7 @@ def summary(found: Reproduction) -> str:
     return f"Of {quantity(n_values, 'printed value')}: {', '.join(parts)}."
 
 
-def _legend(found: Reproduction) -> Iterable[str | Text]:
+def _cautions(found: Reproduction) -> Iterable[Text]:
     if _SIZES[found.size]:
         yield Text(_SIZES[found.size], look="caution")
     if any(run.differs.get("data", "").startswith(STAND_IN) for run in found.runs):
@@ -84,11 +87,20 @@ def _legend(found: Reproduction) -> Iterable[str | Text]:
             "no figure of ours is one of the paper's task.",
             look="caution",
         )
+    strict = [run for run in found.runs if run.protocol == STRICT and run.folder]
+    if strict and all(run.n_patients is None for run in strict):
+        yield Text(
+            "These images name no patients: no column estimates the performance on new patients.",
+            look="caution",
+        )
+
+
+def _legend() -> Iterable[str]:
     yield (
         "Each printed value is shown with the same figure recomputed from other numbers that the "
-        "paper prints, with ours under the paper's own protocol, and with ours under the strict "
-        "protocol, in which no known patient is in both training and test. Brackets are 95 % "
-        "intervals, clustered by patient where patients are known."
+        "paper prints (where there are any), with ours under the paper's own protocol, and with "
+        "ours under the strict protocol, in which no known patient is in both training and test. "
+        "Brackets are 95 % intervals, clustered by patient where patients are known."
     )
     yield (
         f"“{REPRODUCED.capitalize()}” requires the paper's data, split, epochs and initial "
@@ -102,12 +114,6 @@ def _legend(found: Reproduction) -> Iterable[str | Text]:
         "patient may be in both training and test. The strict column is that estimate where the "
         "table of experiments gives patients."
     )
-    strict = [run for run in found.runs if run.protocol == STRICT and run.folder]
-    if strict and all(run.n_patients is None for run in strict):
-        yield Text(
-            "These images name no patients: no column estimates the performance on new patients.",
-            look="caution",
-        )
 
 
 def _experiments(paper: Paper, runs: Sequence[ReproducedRun]) -> Iterable[Block | None]:
@@ -132,7 +138,8 @@ def _experiments(paper: Paper, runs: Sequence[ReproducedRun]) -> Iterable[Block 
         for run in runs
         if run.protocol == AS_PUBLISHED and run.differs
     }
-    yield Section("What differs from the paper's experiments", Facts(list(differs.items())))
+    title = "What differs from the paper's experiments"
+    yield Section(title, Facts(list(differs.items())), fold="closed")
 
 
 def _run_row(paper: Paper, run: ReproducedRun) -> tuple[str | int | Cell | None, ...]:
@@ -186,7 +193,17 @@ def _values_table(item: Item, values: Sequence[ReproducedValue]) -> Table | None
         )
         for cell, value in zip(item.cells, values, strict=True)
     ]
-    return make_table(f"{item.place}.", _COLUMNS, rows, texts=(0, 5), name=item.id)
+    # Most tables have nothing to recompute, and the quick form no verdicts.
+    kept = [n for n in range(len(_COLUMNS)) if n == 0 or any(row[n] for row in rows)]
+    columns = [_COLUMNS[n] for n in kept]
+    texts = [place for place, n in enumerate(kept) if n in _TEXTS]
+    return make_table(
+        f"{item.place}.",
+        columns,
+        [[row[n] for n in kept] for row in rows],
+        texts=texts,
+        name=item.id,
+    )
 
 
 def _verdict_text(value: ReproducedValue, note: str) -> str:
@@ -262,13 +279,12 @@ def _contradictions(paper: Paper) -> Section:
         look="many",
         name="contradictions",
     )
-    return Section("Contradictions within the paper", table, nav="Contradictions")
+    return Section("Contradictions within the paper", table, fold="closed")
 
 
 def _undescribed(paper: Paper) -> Section:
     return Section(
-        "Not described",
-        Points([Cell(text) for text in paper.undescribed]),
+        "Not described", Points([Cell(text) for text in paper.undescribed]), fold="closed"
     )
 
 

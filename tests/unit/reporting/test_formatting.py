@@ -47,6 +47,7 @@ def test_never_claims_perfection_by_rounding(value, text):
         (Metric(value=0.99999, low=0.99998, high=1.0), ">0.999 (1.0000–1.0000)"),
         (Metric(value=None, reason="no image of benign"), "—"),
         (None, "—"),
+        (Metric(value=-0.112, low=-0.479, high=0.289), "−0.112 (−0.479 to 0.289)"),
     ],
 )
 def test_metric_with_interval(metric, text):

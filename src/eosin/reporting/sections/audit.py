@@ -200,10 +200,7 @@ def not_checked(report: AuditReport | None) -> Text:
 
 def _of_page(finding: Finding, number: int, pictures: Mapping[str, PillowImage.Image]) -> Section:
     pairs = _pair_tiles(finding, pictures)
-    left = len(finding.pairs) - _MOST_PAIRS
-    rest = f"{quantity(left, 'further pair')} in audit.json." if left > 0 else ""
-    table = _listed_pairs(finding, number)
-    return Section(_title(finding), finding.message, Pairs(pairs), table, Text(rest, look="small"))
+    return Section(_title(finding), finding.message, Pairs(pairs), _listed_pairs(finding, number))
 
 
 def _title(finding: Finding) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -31,6 +32,7 @@ def quality_page(report: QualityReport, name: str, pictures: Mapping[str, Image]
     Thumbnails are uint8, shape (H, W, 3), by path: those that :func:`shown_paths` names. An image
     without one is left out.
     """
+    folder = _common_folder(report)
     advice = "Flags are advice: no image was changed, and training does not exclude flagged images."
     return Page(
         kind="Eosin data check · image quality",
@@ -45,8 +47,8 @@ def quality_page(report: QualityReport, name: str, pictures: Mapping[str, Image]
                 _summary(report),
                 *(Text(sentence(note), look="small") for note in report.notes),
             ),
-            *(_gallery(flag, report, pictures) for flag in FLAGS),
-            _unreadable(report),
+            *(_gallery(flag, report, pictures, folder) for flag in FLAGS),
+            _unreadable(report, folder),
         ),
         footer="Created by Eosin's data check. quality.csv beside this page has the values of every"
         " image.",
@@ -107,10 +109,23 @@ def _summary(report: QualityReport) -> Table | None:
     return make_table(caption, columns, rows, texts=(0, 1), name="flags")
 
 
-def _gallery(flag: Flag, report: QualityReport, pictures: Mapping[str, Image]) -> Section:
+def _common_folder(report: QualityReport) -> str:
+    """Return the folder of all images where paths are absolute: it stays out of the page."""
+    folders = {path.rpartition("/")[0] for path in report.table["path"]}
+    is_absolute = bool(folders) and all(folder.startswith("/") for folder in folders)
+    return os.path.commonpath(folders) if is_absolute else ""
+
+
+def _below(path: str, folder: str) -> str:
+    return path.removeprefix(folder).lstrip("/") if folder else path
+
+
+def _gallery(
+    flag: Flag, report: QualityReport, pictures: Mapping[str, Image], folder: str
+) -> Section:
     rows = report.flagged(flag)
     shown = [row for _, row in rows.head(_MOST_SHOWN).iterrows() if row["path"] in pictures]
-    tiles = [_tile(flag, row, pictures[row["path"]]) for row in shown]
+    tiles = [_tile(flag, row, pictures[row["path"]], folder) for row in shown]
     if len(rows) == 0:
         return Section("")
     words = sentence(explain_flag(flag, report.limits))
@@ -129,8 +144,8 @@ def _more(n: int) -> Text:
     return Text(f"… and {count(n)} more in quality.csv." if n else "", look="small")
 
 
-def _tile(flag: Flag, row: Any, thumbnail: Image) -> Tile:
-    path = PurePosixPath(row["path"])
+def _tile(flag: Flag, row: Any, thumbnail: Image, common: str) -> Tile:
+    path = PurePosixPath(_below(row["path"], common))
     value = measured(flag, row)
     if flag == "duplicate":
         value = f"duplicate of {shorten(PurePosixPath(row['duplicate_of']).name, _NAME_WIDTH)}"
@@ -141,8 +156,11 @@ def _tile(flag: Flag, row: Any, thumbnail: Image) -> Tile:
     return make_tile(PillowImage.fromarray(thumbnail), alt=alt, title=value, lines=lines)
 
 
-def _unreadable(report: QualityReport) -> Section:
-    rows = report.skipped[:_MOST_ROWS]
+def _unreadable(report: QualityReport, folder: str) -> Section:
+    rows = [
+        (_below(path, folder), reason.removeprefix(path).lstrip(" :"))
+        for path, reason in report.skipped[:_MOST_ROWS]
+    ]
     table = make_table(
         "Unreadable files.",
         ("File", "Reason"),
