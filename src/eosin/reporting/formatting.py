@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 from collections.abc import Iterable
 
@@ -161,6 +162,30 @@ def amount(value: float, digits: int) -> str:
 def source_words(source: str) -> str:
     """Return the name of the data that something was fitted on, for running text."""
     return "the validation subset" if source == "val" else source
+
+
+def common_folder(paths: Iterable[str]) -> str:
+    """Return the folder of all images, which a page leaves out, unless paths start inside it.
+
+    A page is passed on, and where the images are on this machine is nobody's business.
+    """
+    folders = {path.rpartition("/")[0] for path in paths}
+    is_outside = bool(folders) and all(folder.startswith(("/", "..")) for folder in folders)
+    if not is_outside or len({folder.startswith("/") for folder in folders}) > 1:
+        return ""
+    return os.path.commonpath(folders)
+
+
+def below(path: str, folder: str) -> str:
+    """Return a path as it is below its :func:`common_folder`."""
+    return path.removeprefix(folder).lstrip("/") if folder else path
+
+
+def reason_alone(path: str, reason: str) -> str:
+    """Return why an image cannot be read, without its path, which stands beside it."""
+    before, found, words = reason.partition(path)
+    is_path = found and (not before or before.endswith("/"))
+    return words.lstrip(" :") if is_path else reason
 
 
 def shorten(text: str, width: int) -> str:

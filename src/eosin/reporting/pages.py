@@ -259,7 +259,7 @@ def format_comparison(comparison: Comparison) -> list[str]:
         time = run.deployed.latency
         shown = [f"{compared.label(comparison)} {metric_text(run.image[comparison.metric])}"]
         shown += [f"{amount(size / 1e6, 1)} MB"] if size else []
-        shown += [f"{1e3 * time.median:.1f} ms per image"] if time else []
+        shown += [f"{amount(1e3 * time.median, 1)} ms per image"] if time else []
         shown += ["over-optimistic: train-test overlap"] if run.is_flattered else []
         lines.append(f"  {run.name:<{width}}  {', '.join(shown)}")
     return lines + [f"caution  {head} {words}" for head, words in compared.cautions(comparison)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 from PIL import Image as PillowImage
@@ -12,7 +12,14 @@ from eosin.artifacts.audit import SHOWN_KINDS, AuditReport, Finding, Pair
 from eosin.core.text import count, listing, quantity
 from eosin.core.types import Image
 from eosin.data.audit import list_joined
-from eosin.reporting.formatting import ABSENT, number, shorten, subset_name
+from eosin.reporting.formatting import (
+    ABSENT,
+    below,
+    common_folder,
+    number,
+    shorten,
+    subset_name,
+)
 from eosin.reporting.outline import Facts, Page, Pairs, Section, Table, Text, Tile, make_table
 from eosin.reporting.thumbnails import make_tile, read_thumbnail
 from eosin.reporting.train_test_overlap import UNKNOWN_OVERLAP
@@ -40,36 +47,45 @@ def findings(run: FinishedRun) -> list[Section]:
     order = list(_SEVERITIES)
     found = run.audit.findings if run.audit else []
     ranked = sorted(found, key=lambda finding: order.index(finding.severity))
-    return [_finding(run, number, finding) for number, finding in enumerate(ranked, start=1)]
+    folder = _folder(found)
+    return [
+        _finding(run, number, finding, folder) for number, finding in enumerate(ranked, start=1)
+    ]
 
 
-def _finding(run: FinishedRun, number: int, finding: Finding) -> Section:
+def _folder(findings: Sequence[Finding]) -> str:
+    """Return the common folder of all images that findings name."""
+    pairs = (pair for finding in findings for pair in finding.pairs)
+    return common_folder(cell for pair in pairs for cell in (pair.a, pair.b))
+
+
+def _finding(run: FinishedRun, number: int, finding: Finding, folder: str) -> Section:
     kind, tag = finding.kind.replace("_", " ").capitalize(), _SEVERITIES[finding.severity]
     return Section(
         "",
         Text(finding.message, head=f"{kind}.", tag=tag),
         Pairs(_run_pairs(run, finding)),
-        _listed_pairs(finding, number),
+        _listed_pairs(finding, number, folder),
         look=f"finding {finding.severity}",
     )
 
 
-def _listed_pairs(finding: Finding, number: int) -> Section:
+def _listed_pairs(finding: Finding, number: int, folder: str) -> Section:
     """Return the pairs of a finding as a table, folded away."""
     shown = finding.pairs[:_MOST_PAIRS]
     title = quantity(len(finding.pairs), "example pair")
     if len(shown) < len(finding.pairs):
         title += f" (first {len(shown)} shown)"
-    return Section(title, _pairs_table(shown, number), fold="closed")
+    return Section(title, _pairs_table(shown, number, folder), fold="closed")
 
 
-def _pairs_table(pairs: list[Pair], finding: int) -> Table | None:
+def _pairs_table(pairs: list[Pair], finding: int, folder: str) -> Table | None:
     columns = ["Image", "Subset", "Other image", "Its subset", "Similarity", "Relation"]
     rows = [
         [
-            pair.a,
+            below(pair.a, folder),
             subset_name(pair.split_a) if pair.split_a else ABSENT,
-            pair.b,
+            below(pair.b, folder),
             subset_name(pair.split_b) if pair.split_b else ABSENT,
             number(pair.score),
             pair.how or "",
@@ -161,6 +177,7 @@ def audit_page(report: AuditReport, name: str, pictures: Mapping[str, Image]) ->
     that lacks one is in ``audit.json`` only.
     """
     shown = {cell: PillowImage.fromarray(image) for cell, image in pictures.items()}
+    folder = _folder(report.findings)
     leaks = count(len(report.leaks)) if report.splits else ABSENT
     facts = [("Images", count(report.n_images)), ("Groups", count(report.n_groups))]
     facts += [("Leaks", leaks), ("Findings", count(len(report.findings)))]
@@ -183,7 +200,7 @@ def audit_page(report: AuditReport, name: str, pictures: Mapping[str, Image]) ->
                 *(Text(words, look="small") for words in report.reach),
             ),
             *(
-                _of_page(finding, number, shown)
+                _of_page(finding, number, shown, folder)
                 for number, finding in enumerate(report.findings, start=1)
             ),
         ],
@@ -198,9 +215,11 @@ def not_checked(report: AuditReport | None) -> Text:
     return Text(f"{report.unchecked}.", look="caution", head="Not checked.")
 
 
-def _of_page(finding: Finding, number: int, pictures: Mapping[str, PillowImage.Image]) -> Section:
-    pairs = _pair_tiles(finding, pictures)
-    return Section(_title(finding), finding.message, Pairs(pairs), _listed_pairs(finding, number))
+def _of_page(
+    finding: Finding, number: int, pictures: Mapping[str, PillowImage.Image], folder: str
+) -> Section:
+    pairs = Pairs(_pair_tiles(finding, pictures))
+    return Section(_title(finding), finding.message, pairs, _listed_pairs(finding, number, folder))
 
 
 def _title(finding: Finding) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -12,7 +11,7 @@ from PIL import Image as PillowImage
 from eosin.core.text import count, quantity
 from eosin.core.types import Image
 from eosin.data.quality import FLAGS, Flag, QualityReport, explain_flag
-from eosin.reporting.formatting import sentence, share, shorten
+from eosin.reporting.formatting import below, common_folder, reason_alone, sentence, share, shorten
 from eosin.reporting.outline import Facts, Page, Pair, Section, Table, Text, Tile, Tiles, make_table
 from eosin.reporting.thumbnails import make_tile
 
@@ -32,7 +31,7 @@ def quality_page(report: QualityReport, name: str, pictures: Mapping[str, Image]
     Thumbnails are uint8, shape (H, W, 3), by path: those that :func:`shown_paths` names. An image
     without one is left out.
     """
-    folder = _common_folder(report)
+    folder = common_folder(report.table["path"])
     advice = "Flags are advice: no image was changed, and training does not exclude flagged images."
     return Page(
         kind="Eosin data check · image quality",
@@ -109,17 +108,6 @@ def _summary(report: QualityReport) -> Table | None:
     return make_table(caption, columns, rows, texts=(0, 1), name="flags")
 
 
-def _common_folder(report: QualityReport) -> str:
-    """Return the folder of all images where paths are absolute: it stays out of the page."""
-    folders = {path.rpartition("/")[0] for path in report.table["path"]}
-    is_absolute = bool(folders) and all(folder.startswith("/") for folder in folders)
-    return os.path.commonpath(folders) if is_absolute else ""
-
-
-def _below(path: str, folder: str) -> str:
-    return path.removeprefix(folder).lstrip("/") if folder else path
-
-
 def _gallery(
     flag: Flag, report: QualityReport, pictures: Mapping[str, Image], folder: str
 ) -> Section:
@@ -145,7 +133,7 @@ def _more(n: int) -> Text:
 
 
 def _tile(flag: Flag, row: Any, thumbnail: Image, common: str) -> Tile:
-    path = PurePosixPath(_below(row["path"], common))
+    path = PurePosixPath(below(row["path"], common))
     value = measured(flag, row)
     if flag == "duplicate":
         value = f"duplicate of {shorten(PurePosixPath(row['duplicate_of']).name, _NAME_WIDTH)}"
@@ -158,7 +146,7 @@ def _tile(flag: Flag, row: Any, thumbnail: Image, common: str) -> Tile:
 
 def _unreadable(report: QualityReport, folder: str) -> Section:
     rows = [
-        (_below(path, folder), reason.removeprefix(path).lstrip(" :"))
+        (below(path, folder), reason_alone(path, reason))
         for path, reason in report.skipped[:_MOST_ROWS]
     ]
     table = make_table(
