@@ -8,7 +8,14 @@ from typing import Any
 
 from eosin.artifacts.comparison import Comparison
 from eosin.artifacts.integrity import replace_texts
-from eosin.artifacts.layout import AS_PUBLISHED, STRICT, ComparisonFolder, ModelFolder, RunFolder
+from eosin.artifacts.layout import (
+    AS_PUBLISHED,
+    OUT_OF_FOLD,
+    STRICT,
+    ComparisonFolder,
+    ModelFolder,
+    RunFolder,
+)
 from eosin.artifacts.manifest import write_table
 from eosin.artifacts.metrics import SplitMetrics
 from eosin.artifacts.versioned import read_document
@@ -234,10 +241,12 @@ def format_split(name: str, split: SplitMetrics) -> list[str]:
 
 def split_section(name: str, split: SplitMetrics) -> Section:
     """Return the results of one split for the terminal: a title and facts."""
-    patients = "unknown patients"
-    if split.n_patients is not None:
-        patients = quantity(split.n_patients, "patient")
-    images, groups = quantity(split.n_images, "image"), quantity(split.n_groups, "group")
+    sizes = [
+        quantity(split.n_images, "image"),
+        "unknown patients" if split.n_patients is None else quantity(split.n_patients, "patient"),
+        *([quantity(split.n_groups, "group")] if split.unit == "group" else []),
+    ]
+    title = "out-of-fold" if name == OUT_OF_FOLD else name.replace("_", " ")
     facts = (
         *results.headline_facts(split),
         *decisions.terminal_facts(split),
@@ -245,7 +254,7 @@ def split_section(name: str, split: SplitMetrics) -> Section:
         *abstention.terminal_facts(split, name),
         *results.support_facts(split),
     )
-    return Section(f"{name}: {images}, {patients}, {groups}", Facts(facts))
+    return Section(f"{title}: {', '.join(sizes)}", Facts(facts))
 
 
 def format_comparison(comparison: Comparison) -> list[str]:
