@@ -193,7 +193,9 @@ class TestGrouped:
         splits = {tuple(split_samples(samples, GROUPED, s)[0].frame["split"]) for s in range(10)}
         assert len(splits) == 10
 
-    @pytest.mark.parametrize(("n_groups", "said"), [(0, "0 patients"), (1, "1 patient,"), (2, "2 pat")])
+    @pytest.mark.parametrize(
+        ("n_groups", "said"), [(0, "0 patients"), (1, "1 patient,"), (2, "2 pat")]
+    )
     def test_too_few_groups_are_refused_by_name(self, n_groups, said):
         samples = make_table(pure_groups({"a": [10] * 9, "b": [10] * n_groups}))
         with pytest.raises(SplitError, match="'b' has " + said) as caught:
