@@ -24,9 +24,8 @@ def section(comparison: Comparison, samples: Path) -> Section:
     is_partial = len(found) < comparison.n_disagreements
     words = (
         f"{count(comparison.n_disagreements)} of {units(comparison)} are classified correctly by "
-        "some runs and wrongly by others. The images come first on which the probability of the "
-        "true class differs most, those that one run classifies correctly and those that another "
-        "does in turn."
+        "some runs and wrongly by others. Sorted by the largest difference in the probability of "
+        "the true class; the combinations of correct runs take turns."
     )
     shown = [one for one in found if one.file and (samples / one.file).exists()]
     title = "First images" if is_partial else "All images"
