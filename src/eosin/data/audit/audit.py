@@ -52,7 +52,8 @@ _LOOKED = (
     "file, by pixels, and by the names of groups. Modified copies were not searched for."
 )
 _NAMES_ALONE = (
-    "No image is shared, only names: in another data set the same name may mean another patient."
+    "Only names are shared, no file and no pixels: in another data set the same name may mean "
+    "another patient."
 )
 
 

@@ -96,7 +96,10 @@ def _collect_part(folder: Path, lead: str, part: str, notes: list[str]) -> Any:
     targets = read_labels(folder / f"{_STEM}{part}_y.h5")
     n_images = count_items(images)
     if n_images != len(targets):
-        raise DataError(f"{images} holds {n_images} images, but there are {len(targets)} labels")
+        raise DataError(
+            f"{images} holds {n_images} images, but there are {len(targets)} labels",
+            hint="Download the images and labels of this part again",
+        )
     if not np.isin(targets, (0, 1)).all():
         odd = int(targets[~np.isin(targets, (0, 1))][0])
         raise DataError(f"{folder / f'{_STEM}{part}_y.h5'} holds the label {odd}; 0 or 1 is meant")

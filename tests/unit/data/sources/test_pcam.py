@@ -121,7 +121,7 @@ def test_a_part_with_one_half_is_left_out_and_told(half, lacking, draw):
 
 
 def test_images_and_labels_must_fit(draw):
-    with pytest.raises(DataError, match="holds 5 images, but there are 3 labels"):
+    with pytest.raises(DataError, match=r"holds 5 images, but there are 3 labels\. Download"):
         collect_pcam(draw("train", n_images=5), {})
     with pytest.raises(DataError, match="holds the label 2; 0 or 1 is meant"):
         collect_pcam(draw("train", (0, 2, 1)), {})
