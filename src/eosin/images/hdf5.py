@@ -168,6 +168,8 @@ def _explain(path: Path, error: Exception) -> str:
         return f"is cut off: {there:,} of {stored:,} bytes are there; download it again"
     if foreign := describe_foreign(path):
         return foreign
+    if "signature not found" in reason:
+        return "is not an HDF5 file; copy or download it again"
     return f"cannot be opened as HDF5: {reason}"
 
 
@@ -271,6 +273,11 @@ def _check_images(path: Path, data: h5py.Dataset) -> None:
         raise ImageError(
             f"{path}: {_format(data)} has its channels first",
             hint="Move them to the end: " + _SHAPES[_IMAGE_KEY].lower(),
+        )
+    if data.ndim == 3 and data.shape[2] <= _MOST_COLOURS < min(data.shape[:2]):
+        raise ImageError(
+            f"{path}: {_format(data)} looks like one colour image, not like many grey ones",
+            hint="Give it a first axis of length 1. " + _SHAPES[_IMAGE_KEY],
         )
     limits = read_limits()
     limits.check_size(path, data.shape[2], data.shape[1])

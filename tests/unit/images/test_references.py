@@ -70,6 +70,9 @@ def test_files_and_folders_are_expanded(samples, tmp_path):
 def test_nothing_found_is_an_error(tmp_path):
     with pytest.raises(DataError, match="no image file was found in"):
         list_images([tmp_path])
+    (tmp_path / "a.h5").touch()
+    with pytest.raises(DataError, match=r"1 \.h5\. .*named themselves"):
+        list_images([tmp_path])
 
 
 def test_a_missing_file_is_listed_so_that_the_others_are_finished(tmp_path):

@@ -11,6 +11,7 @@ CAMELYON16 slide of each patch; without them no group is known.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -52,14 +53,17 @@ _TABLE = "train_labels.csv"
 def find_official(root: Path) -> Path | None:
     """Return the folder of the official files, if any; raises DataError if they are packed."""
     folders = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
-    for folder in folders:
-        if any(folder.glob(f"{_STEM}*_[xy].h5")):
-            return folder
-    for folder in folders:
-        packed = sorted(folder.glob(f"{_STEM}*.h5.gz"))
+    there = [folder for folder in folders if any(folder.glob(f"{_STEM}*_[xy].h5"))][:1]
+    for folder in there or folders:
+        packed = [
+            path for path in folder.glob(f"{_STEM}*.h5.gz") if not path.with_suffix("").exists()
+        ]
         if packed:
-            raise DataError(f"{packed[0]} is still packed", hint="Unpack it: gunzip *.h5.gz")
-    return None
+            raise DataError(
+                f"{min(packed)} is still packed",
+                hint=f"Unpack it: gunzip {shlex.quote(str(folder))}/*.h5.gz",
+            )
+    return there[0] if there else None
 
 
 def collect_official(root: Path, folder: Path) -> tuple[Any, list[str]]:

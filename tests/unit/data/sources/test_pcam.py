@@ -1,6 +1,7 @@
 """PatchCamelyon in its forms."""
 
 import gzip
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -73,7 +74,19 @@ def test_packed_files_are_told(tmp_path):
     (tmp_path / f"{STEM}train_x.h5.gz").write_bytes(b"")
     with pytest.raises(DataError, match="is still packed") as caught:
         collect_pcam(tmp_path, {})
-    assert "gunzip" in caught.value.hint
+    assert f"gunzip {tmp_path}/*.h5.gz" in caught.value.hint
+
+
+def test_one_packed_file_is_no_absent_part(draw):
+    draw("valid")
+    root = draw("train")
+    labels = root / f"{STEM}valid_y.h5"
+    labels.rename(f"{labels}.gz")
+    with pytest.raises(DataError, match=r"valid_y\.h5\.gz is still packed"):
+        collect_pcam(root, {})
+    Path(f"{labels}.gz").rename(labels)
+    (root / f"{STEM}valid_y.h5.gz").write_bytes(b"")  # kept beside it
+    assert len(collect_pcam(root, {})) == 6
 
 
 def test_without_slides_each_image_is_its_own_group(draw):
