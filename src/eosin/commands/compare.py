@@ -263,10 +263,11 @@ def _protocol(run: FinishedRun) -> str:
     first = (
         ", augmented copies made before the split" if run.recipe.augment.copies_before_split else ""
     )
+    unit = run.evaluated.unit if split.unit == "group" else split.unit
     if split.protocol == "folds":
-        folds = f"{split.k} folds by {split.by}" if split.by != "site" else "a fold a site"
+        folds = f"{split.k} folds by {unit}" if split.by != "site" else "one fold per site"
         return f"{folds}{' beside a test subset' if split.test_share else ''}{first}"
-    return f"{'as in the manifest' if split.protocol == 'column' else f'by {split.unit}'}{first}"
+    return f"{'as in the manifest' if split.protocol == 'column' else f'by {unit}'}{first}"
 
 
 def _table(comparison: Comparison) -> Any:
