@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from tests.facts import tells
+from tests.facts import has_files, tells
 
 from eosin.artifacts.metrics import read_metrics
 from eosin.images.bank import load_bank
@@ -154,10 +154,10 @@ def test_a_class_with_too_few_groups_says_how_many_are_needed(train_on, manifest
 
     result = train_on(manifest=manifest(few))
     assert result.status == 1
-    assert "the class 'malignant' has 2 groups, but 3 are needed" in result.complaint
+    assert "the class 'malignant' has 2 patients, but 3 are needed" in result.complaint
     result = train_on(manifest=manifest(few), data={"split": {"protocol": "folds", "k": 5}})
     assert result.status == 1
-    assert "the class 'malignant' has 2 groups, but 5 are needed" in result.complaint
+    assert "the class 'malignant' has 2 patients, but 5 are needed" in result.complaint
     assert not (tmp_path / "run").exists()
 
 
@@ -165,10 +165,10 @@ def test_a_group_in_two_splits_stops_a_strict_run(command, train_on, manifest, t
     path = manifest(crossing)
     result = command("data", "audit", path)
     assert result.status == 1
-    assert "leak     same_group: 1 group is in both train and test" in result.out
+    assert "leak     same_group: 1 patient is in both train and test" in result.out
     result = train_on(manifest=path, data={"split": {"protocol": "column"}})
     assert result.status == 1
-    assert "the split leaks: 1 group is in both train and test" in result.complaint
+    assert "the split leaks: 1 patient is in both train and test" in result.complaint
     assert "--allow-leak" in result.complaint
     assert not (tmp_path / "run").exists()
     result = train_on("--allow-leak", manifest=path, data={"split": {"protocol": "column"}})
@@ -177,14 +177,19 @@ def test_a_group_in_two_splits_stops_a_strict_run(command, train_on, manifest, t
     assert "same_group" in (tmp_path / "run" / "audit.json").read_text()
 
 
-def test_an_audit_tells_copies_and_names_what_it_could_not_read(command, images, manifest, cut):
+def test_an_audit_tells_copies_and_names_what_it_could_not_read(
+    command, images, manifest, cut, tmp_path
+):
     benign = sorted((images / "benign").rglob("*.png"))
     shutil.copy(benign[0], images / "malignant" / "copy.png")
     cut(benign[-1])
-    path = manifest(by_patient)
-    result = command("data", "audit", path)
+    path, out = manifest(by_patient), tmp_path / "audit"
+    result = command("data", "audit", path, "-o", out)
     assert result.status == 1
     assert "identical_bytes" in result.out
+    assert has_files(out / "audit.html")
+    listed = [file.read_text(encoding="utf-8") for file in (out / "tables").glob("audit_pairs_*")]
+    assert any(benign[0].name in text and "copy.png" in text for text in listed)
     assert benign[-1].name in result.err
     assert command("data", "audit", manifest(lambda f: f), "--allow-skipped").status == 0
 

@@ -64,7 +64,7 @@ def fetch(
         keep_archive=keep_archive,
         confirm=confirm,
     )
-    shown = f"fetched {len(result.fetched)}, complete before {len(result.kept)}"
+    shown = f"{len(result.fetched)} fetched, {len(result.kept)} already complete"
     echo(f"{name} is in {result.folder} ({shown}): {result.unpacks_to}")
     echo(f"next: {result.next_step}")
 
@@ -142,7 +142,7 @@ def audit(
         typer.Option(
             "--repair",
             metavar="NEW.csv",
-            help="Write a new manifest with groups merged that belong together, and audit it.",
+            help="Merge groups that belong together, write a new manifest and audit it.",
         ),
     ] = None,
     pseudonymise: Pseudonymise = False,

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from eosin.artifacts.manifest import relocated
 from eosin.artifacts.run import SplitReport
 from eosin.core.display import Shown
-from eosin.core.text import mebibytes, quantity
+from eosin.core.text import mebibytes, of_groups, quantity, unit_of
 from eosin.core.types import Samples
 from eosin.experiment.environment import default_output
 from eosin.experiment.run import fit_inputs, fit_reading
@@ -99,13 +99,16 @@ class Plan(Shown):
 
     def lines(self) -> list[str]:
         """Return the plan as lines of text."""
+        known = None if self.n_unknown_patients else self.n_patients
+        unit = unit_of(self.n_images, self.n_groups, known)
         parts = ", ".join(
-            f"{part.site or name} {part.n_images} ({part.n_groups} groups)"
+            f"{part.site or name} {part.n_images:,}"
+            + ("" if unit == "image" else f" ({quantity(part.n_groups, unit)})")
             for name, part in self.split.parts.items()
         )
+        images = f"{quantity(self.n_images, 'image')}{of_groups(self.n_groups, unit)}"
         return [
-            f"data       {self.n_images} images, {self.n_groups} groups, "
-            f"{self.n_skipped} unreadable",
+            f"data       {images}, {self.n_skipped} unreadable",
             f"classes    {self._classes()}",
             f"patients   {self._patients()}",
             f"split      {self.split.protocol}: {parts}",

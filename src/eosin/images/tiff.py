@@ -76,7 +76,7 @@ def check_pages(path: Path) -> None:
                 raise ImageError(f"{path} is damaged: its pages refer back to each other")
             if len(seen) == MAX_PAGES:
                 raise ImageError(
-                    f"{path} holds more than {MAX_PAGES} pages; one image per file is read"
+                    f"{path} contains more than {MAX_PAGES} pages; one image per file is read"
                 )
             seen.add(place)
             stream.seek(place)
@@ -237,7 +237,7 @@ def describe(error: Exception) -> str:
     reason = lines[0] if lines else type(error).__name__
     # Not meant for users: a position beyond the end, for example.
     is_internal = isinstance(error, LookupError | struct.error | TypeError)
-    return f"it is damaged or cut off ({reason})" if is_internal else reason
+    return f"it is damaged or truncated ({reason})" if is_internal else reason
 
 
 def _check_page(path: Path, page: tifffile.TiffPage, limits: Limits) -> None:

@@ -8,7 +8,14 @@ from typing import Any
 
 from eosin.artifacts.comparison import Comparison
 from eosin.artifacts.integrity import replace_texts
-from eosin.artifacts.layout import AS_PUBLISHED, STRICT, ComparisonFolder, ModelFolder, RunFolder
+from eosin.artifacts.layout import (
+    AS_PUBLISHED,
+    OUT_OF_FOLD,
+    STRICT,
+    ComparisonFolder,
+    ModelFolder,
+    RunFolder,
+)
 from eosin.artifacts.manifest import write_table
 from eosin.artifacts.metrics import SplitMetrics
 from eosin.artifacts.versioned import read_document
@@ -20,14 +27,7 @@ from eosin.reporting.card.items import reporting_items
 from eosin.reporting.description import description, title
 from eosin.reporting.formatting import amount, metric_text
 from eosin.reporting.outline import Facts, Page, Section, Text, gather_notes
-from eosin.reporting.rendering import (
-    to_html,
-    to_markdown,
-    to_terminal,
-    write_figures,
-    write_page,
-    write_tables,
-)
+from eosin.reporting.rendering import to_html, to_markdown, to_terminal, write_page
 from eosin.reporting.sections import (
     abstention,
     audit,
@@ -66,8 +66,6 @@ def write_report(run: Path) -> Path:
     """
     finished = read_run(Path(run))
     page, folder = run_page(finished), finished.folder
-    write_figures(folder.figures, page.sections)
-    write_tables(folder.tables, page.sections)
     table = errors.list_errors(finished)
     if table is not None:
         write_table(folder.errors, table)
@@ -102,7 +100,6 @@ def run_page(run: FinishedRun) -> Page:
         simulated=run.simulated,
         sections=gather_notes([overview.section(run), *(one.folded() for one in details)]),
         footer=f"Created by Eosin{version} from the run folder.",
-        has_files=True,
     )
 
 
@@ -172,8 +169,6 @@ def write_comparison_page(folder: Path) -> Path:
     place = ComparisonFolder(Path(folder))
     comparison = read_document(place.document, Comparison)
     page = comparison_page(comparison, place.root.resolve().name)
-    write_figures(place.figures, page.sections)
-    write_tables(place.tables, page.sections)
     return write_page(place.page, page)
 
 
@@ -198,7 +193,6 @@ def comparison_page(comparison: Comparison, name: str) -> Page:
             [differences.result(comparison), *(section.folded() for section in details)]
         ),
         footer="Created by Eosin from comparison.json.",
-        has_files=True,
     )
 
 
@@ -216,8 +210,6 @@ def write_protocols_page(folder: Path) -> Path:
         if not protocol.run.folder.report.exists():
             write_report(protocol.run.root)
     page = protocols.protocols_page(Path(folder).resolve().name, *both)
-    write_figures(root.figures, page.sections)
-    write_tables(root.tables, page.sections)
     return write_page(root.report, page)
 
 
@@ -249,10 +241,12 @@ def format_split(name: str, split: SplitMetrics) -> list[str]:
 
 def split_section(name: str, split: SplitMetrics) -> Section:
     """Return the results of one split for the terminal: a title and facts."""
-    patients = "unknown patients"
-    if split.n_patients is not None:
-        patients = quantity(split.n_patients, "patient")
-    images, groups = quantity(split.n_images, "image"), quantity(split.n_groups, "group")
+    sizes = [
+        quantity(split.n_images, "image"),
+        "unknown patients" if split.n_patients is None else quantity(split.n_patients, "patient"),
+        *([quantity(split.n_groups, "group")] if split.unit == "group" else []),
+    ]
+    title = "out-of-fold" if name == OUT_OF_FOLD else name.replace("_", " ")
     facts = (
         *results.headline_facts(split),
         *decisions.terminal_facts(split),
@@ -260,7 +254,7 @@ def split_section(name: str, split: SplitMetrics) -> Section:
         *abstention.terminal_facts(split, name),
         *results.support_facts(split),
     )
-    return Section(f"{name}: {images}, {patients}, {groups}", Facts(facts))
+    return Section(f"{title}: {', '.join(sizes)}", Facts(facts))
 
 
 def format_comparison(comparison: Comparison) -> list[str]:
@@ -274,7 +268,7 @@ def format_comparison(comparison: Comparison) -> list[str]:
         time = run.deployed.latency
         shown = [f"{compared.label(comparison)} {metric_text(run.image[comparison.metric])}"]
         shown += [f"{amount(size / 1e6, 1)} MB"] if size else []
-        shown += [f"{1e3 * time.median:.1f} ms per image"] if time else []
+        shown += [f"{amount(1e3 * time.median, 1)} ms per image"] if time else []
         shown += ["over-optimistic: train-test overlap"] if run.is_flattered else []
         lines.append(f"  {run.name:<{width}}  {', '.join(shown)}")
     return lines + [f"caution  {head} {words}" for head, words in compared.cautions(comparison)]
