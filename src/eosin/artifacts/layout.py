@@ -17,10 +17,24 @@ TEST_BY_FOLD = "test_by_fold"
 
 
 @dataclass(frozen=True)
-class RunFolder:
-    """Paths inside a run folder."""
+class _PageFolder:
+    """Paths beside a page."""
 
     root: Path
+
+    @property
+    def figures(self) -> Path:
+        """The page's figures as PNG and SVG."""
+        return self.root / "figures"
+
+    @property
+    def tables(self) -> Path:
+        """The page's tables as CSV."""
+        return self.root / "tables"
+
+
+class RunFolder(_PageFolder):
+    """Paths inside a run folder."""
 
     @property
     def recipe(self) -> Path:
@@ -116,16 +130,6 @@ class RunFolder:
             *(self.history, self.layers, self.predictions, self.logits, self.metrics, self.skipped),
             *(path for path in pictures if path.is_file() and not path.name.startswith(".")),
         )
-
-    @property
-    def figures(self) -> Path:
-        """The report's figures as PNG and SVG."""
-        return self.root / "figures"
-
-    @property
-    def tables(self) -> Path:
-        """The report's tables as CSV."""
-        return self.root / "tables"
 
     @property
     def errors(self) -> Path:
@@ -280,11 +284,8 @@ class PredictionFiles:
 STRICT, AS_PUBLISHED = "strict", "as-published"
 
 
-@dataclass(frozen=True)
-class ComparisonFolder:
+class ComparisonFolder(_PageFolder):
     """Paths inside the output folder of ``compare``."""
-
-    root: Path
 
     @property
     def page(self) -> Path:
@@ -295,16 +296,6 @@ class ComparisonFolder:
     def document(self) -> Path:
         """All values of the page."""
         return self.root / "comparison.json"
-
-    @property
-    def figures(self) -> Path:
-        """The page's figures as PNG and SVG."""
-        return self.root / "figures"
-
-    @property
-    def tables(self) -> Path:
-        """The page's tables as CSV."""
-        return self.root / "tables"
 
     @property
     def table(self) -> Path:
