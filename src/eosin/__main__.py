@@ -66,7 +66,7 @@ def call(arguments: list[str], *, debug: bool = False) -> int:
 def _call(arguments: list[str], *, debug: bool) -> int:
     nul = next((argument for argument in arguments if "\0" in argument), None)
     if nul is not None:
-        return _fail(f"an argument has the character NUL, which no name can have: {nul}", 2)
+        return _fail(f"an argument contains the character NUL, which no name can contain: {nul}", 2)
     try:
         from eosin.cli.app import app
 

@@ -386,7 +386,7 @@ def test_a_manifest_is_made_with_options_and_tells_what_is_missing(tmp_path):
     assert tells(line, *facts)
     assert result == verify("pcam", samples)
     assert "train: 6 of 262,144 images" in result
-    assert "2 images of test left out: valid is evaluated on" in result
+    assert "2 images of test left out: valid is evaluated instead" in result
     assert len(read_manifest(made)) == 10
 
 
@@ -398,7 +398,7 @@ def test_a_manifest_is_made_with_options_and_tells_what_is_missing(tmp_path):
         ("breakhis", "breakhis-700x460", 30, 18, 2, "benign of magnification 40: 7 of 625 images"),
         ("pcam", "pcam", 9500, 9500, 2, "valid: 1,500 of 32,768 images"),
         ("lc25000", "lc25000", 2250, 450, 3, "lung_scc: 750 of 5,000 images"),
-        ("mnist", "mnist", 70_000, 70_000, 10, "complete: all 70,000 images of mnist are here"),
+        ("mnist", "mnist", 70_000, 70_000, 10, "complete: all 70,000 images of mnist are present"),
         ("idc", "idc", 2773, 186, 2, "idc: 1,133 of 78,786 images"),
         ("mcf7", "mcf7-fluorescence", 1200, 2, 2, "only 2 plates"),
     ],

@@ -121,7 +121,7 @@ def test_a_copy_depends_on_image_and_number_alone(samples):
 
 def test_another_column_copy_is_refused(samples):
     odd = Samples(samples.frame.assign(copy="yes"), samples.root, samples.class_names)
-    with pytest.raises(DataError, match="`copy` must hold the number of each copy, 1 to 5"):
+    with pytest.raises(DataError, match="`copy` must contain the number of each copy, 1 to 5"):
         copy_samples(odd, 5)
 
 

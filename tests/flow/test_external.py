@@ -162,7 +162,7 @@ def test_a_stated_prevalence_holds_for_outside_images_too(tiny_run, abroad, tmp_
     assert stated(run, "a") == (0.02, True)
     assert stated(tiny_run / "model", "b") == (0.5, False)
     assert stated(tiny_run / "model", "c", prevalence=0.1) == (0.1, True)
-    with pytest.raises(UsageError, match="must lie between 0 and 1, got 10"):
+    with pytest.raises(UsageError, match="must be between 0 and 1, got 10"):
         stated(tiny_run / "model", "d", prevalence=10)
 
 

@@ -79,7 +79,7 @@ def test_the_whole_way(catalogue, fetch, folder):
     pages = catalogue()
     result = fetch()
     assert result.status == 0, result.err
-    assert f"tiny is in {folder} (fetched 2, complete before 0): tree/" in result.out
+    assert f"tiny is in {folder} (2 fetched, 0 already complete): tree/" in result.out
     assert f"next: eosin data manifest tiny {folder} -o tiny.csv" in result.out
     assert "licence:  CC BY 4.0" in result.err
     assert "citation: Doe 2020" in result.err
@@ -115,7 +115,7 @@ def test_a_second_fetch_downloads_nothing_and_asks_nothing(catalogue, fetch, com
     asked = [len(page.asked) for page in pages.values()]
     result = command("data", "fetch", "tiny", "-o", folder)
     assert result.status == 0, result.err
-    assert "fetched 0, complete before 2" in result.out
+    assert "0 fetched, 2 already complete" in result.out
     assert "licence" not in result.err
     assert [len(page.asked) for page in pages.values()] == asked
 
@@ -156,7 +156,7 @@ def test_what_was_deleted_is_fetched_again(catalogue, fetch, folder):
     pages = catalogue()
     fetch()
     (folder / "table.csv").unlink()
-    assert "fetched 1, complete before 1" in fetch().out
+    assert "1 fetched, 1 already complete" in fetch().out
     assert len(pages["tree.tar.gz"].asked) == 1
 
 
@@ -190,7 +190,7 @@ def test_an_archive_may_be_kept(catalogue, fetch, folder):
     catalogue()
     fetch("--keep-archive")
     assert (folder / "tree.tar.gz").read_bytes() == ARCHIVE
-    assert "complete before 2" in fetch().out
+    assert "2 already complete" in fetch().out
     document = json.loads(fetch("--json").out)
     assert (document["folder"], document["fetched"]) == (str(folder), [])
     assert document["kept"] == ["tree.tar.gz", "table.csv"]
@@ -221,7 +221,7 @@ def test_a_folder_in_the_way_is_not_touched(catalogue, fetch, folder):
     (folder / "tree" / "mine.txt").write_text("mine")
     result = fetch()
     assert result.status == 1
-    assert "is there already" in result.complaint
+    assert "exists already" in result.complaint
     assert listed(folder / "tree") == ["mine.txt"]
     assert "Move it away, or choose another folder with -o" in result.complaint
     assert fetch(folder=folder.with_name("another")).status == 0
@@ -322,7 +322,7 @@ def test_another_data_set_s_folder_is_refused(catalogue, fetch, command, folder)
     fetch()
     catalogue({"table.csv": TABLE}, name="other")
     result = command("data", "fetch", "other", "-o", folder, "--accept-licence")
-    assert "holds the data set 'tiny', not 'other'" in result.complaint
+    assert "contains the data set 'tiny', not 'other'" in result.complaint
     another = folder.with_name("another")
     assert command("data", "fetch", "other", "-o", another, "--accept-licence").status == 0
 

@@ -372,9 +372,11 @@ SCENARIOS = [
         only=0,
     ),
     Scenario(
-        "Name the folder that holds one folder per patient", lambda w: w.plan("data.dataset=idc")
+        "Name the folder that contains one folder per patient", lambda w: w.plan("data.dataset=idc")
     ),
-    Scenario("Name the folder that holds BreaKHis_v1", lambda w: w.plan("data.dataset=breakhis")),
+    Scenario(
+        "Name the folder that contains BreaKHis_v1", lambda w: w.plan("data.dataset=breakhis")
+    ),
     Scenario("Set ${}, or give the folder", lambda w: w.plan("data.root="), {"FOLDER": "images"}),
     Scenario(
         "{} the folder: --set data.root=FOLDER",
@@ -420,7 +422,7 @@ SCENARIOS = [
     ),
     Scenario("let Eosin split", lambda w: w.plan("data.split.protocol=column")),
     Scenario(
-        "Add it, or divide by patient",
+        "Add it, or split by patient",
         lambda w: w.plan(
             "data.split.protocol=folds",
             "data.split.k=3",

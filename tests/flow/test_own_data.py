@@ -50,7 +50,7 @@ def test_a_folder_is_recognised_and_described_before_anything_is_trained(command
     described, recipe, *_ = result.err.splitlines()
     assert tells(described, "24 images", "6 patients", "benign 12", "tumour 12", "positive: tumour")
     assert tells(recipe, "lite0-features", "fewer than 100 patients", "5-fold", "by patient")
-    assert tells(result.out, "24 images", "6 groups")
+    assert tells(result.out, "24 images", "6 patients")
 
 
 def test_one_line_trains_a_folder_to_a_model_that_predicts(command, draw, tmp_path):

@@ -134,7 +134,7 @@ def test_the_lines_say_it_for_every_fold(command, folds_run, drawn):
         *("data", "classes", "patients", "split", "model", "device", "training"),
         *("time", "memory", "disk"),
     ]
-    assert tells(lines["data"], "60 images", "10 groups", "0 unreadable")
+    assert tells(lines["data"], "60 images", "10 patients", "0 unreadable")
     assert tells(lines["classes"], "benign 30", "malignant 30", "malignant")
     assert lines["patients"] == "10"
     assert lines["split"].startswith("folds: 0-0 ")

@@ -15,6 +15,7 @@ from eosin.artifacts.versioned import (
     VersionedDocument,
 )
 from eosin.core.display import Shown
+from eosin.core.text import unit_of
 
 Kind = Literal[
     "same_path",
@@ -113,6 +114,7 @@ class AuditReport(Shown, VersionedDocument):
         findings: Leaks first.
         reach: Sentences on which near-duplicates were searched for and which were not; empty where
             only names, groups and exact copies were compared.
+        n_patients: Known patients; null in files of earlier versions.
         n_unknown_patients: Images whose patient is not known; null in files of earlier versions.
         repair: The groups that were joined before the audit.
     """
@@ -122,6 +124,7 @@ class AuditReport(Shown, VersionedDocument):
     splits: DictOf[SplitSize]
     findings: ListOf[Finding]
     reach: TupleOf[str] = ()
+    n_patients: Count | None = None
     n_unknown_patients: Count | None = None
     repair: TupleOf[JoinedGroups] = ()
 
@@ -130,6 +133,12 @@ class AuditReport(Shown, VersionedDocument):
         sizes = {name: f"{size.n_images} images" for name, size in self.splits.items()}
         found = {"leaks": len(self.leaks), "findings": len(self.findings)}
         return {"images": self.n_images, "groups": self.n_groups, **sizes, **found}
+
+    @property
+    def unit(self) -> str:
+        """What its groups are; see :func:`eosin.core.text.unit_of`."""
+        known = None if self.n_unknown_patients else self.n_patients
+        return unit_of(self.n_images, self.n_groups, known)
 
     @property
     def unchecked(self) -> str:

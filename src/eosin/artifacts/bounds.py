@@ -49,7 +49,7 @@ _PLACE = re.compile(rb"""\br\s*=\s*["']([A-Z]{0,3})(\d{1,10})["']""")
 #: Rows and cells of an OpenDocument sheet.
 _ODS = re.compile(rb"<table:(table-row|table-cell|covered-table-cell)\b([^>]*)>")
 _REPEATED = re.compile(rb"""number-(?:rows|columns)-repeated\s*=\s*["'](\d{1,10})""")
-_SMALLER = "Keep the columns and rows that are needed, or split the table"
+_SMALLER = "Keep only the columns and rows that are needed, or split the table"
 
 
 def max_cells(*, own: bool = False) -> int:
@@ -109,7 +109,7 @@ def check_columns(path: Path, n_columns: int) -> None:
     if n_columns > _MAX_COLUMNS:
         raise ManifestError(
             f"the table {path} has {n_columns:,} columns; at most {_MAX_COLUMNS:,} are read",
-            hint="Keep the columns that are needed",
+            hint="Keep only the columns that are needed",
         )
 
 

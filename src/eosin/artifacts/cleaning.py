@@ -81,7 +81,7 @@ def _clean_names(frame: Any, column: str) -> Iterator[str]:
     other_form = {cell for cell in changed if unicodedata.normalize("NFC", cell) != cell}
     for cells, how in (
         ({cell for cell in changed - other_form if names[cell]}, "blanks around names removed"),
-        (other_form, "Unicode forms of names made one (NFC)"),
+        (other_form, "names converted to one Unicode form (NFC)"),
     ):
         if cells:
             yield f"column {column!r}: {how} in {_rows(frame, frame[column].isin(cells))}"
@@ -110,7 +110,7 @@ def _clean_splits(frame: Any, name: str) -> Iterator[str]:
     if known:
         frame["split"] = frame["split"].map(lambda cell: known.get(cell, cell))
         pairs = ", ".join(f"{cell!r} as {split!r}" for cell, split in known.items())
-        yield f"column 'split': {pairs} read"
+        yield f"column 'split': read {pairs}"
 
 
 def _note_contradictions(frame: Any) -> Iterator[str]:
@@ -168,7 +168,7 @@ def check_text(frame: Any, name: str) -> None:
         position = next(n for n, cell in enumerate(cells) if not is_text(str(cell)))
         row = row_number(frame, position)
         raise ManifestError(
-            f"{name}: row {row} has NUL or a lone surrogate, which is not text, in {column!r}",
+            f"{name}: row {row} contains NUL or a lone surrogate, which is not text, in {column!r}",
             hint="Write the cell again, or remove the column",
         )
 
@@ -181,5 +181,5 @@ def check_names(frame: Any, name: str) -> None:
             row = row_number(frame, int(np.flatnonzero(frame[column].isin(odd))[0]))
             raise ManifestError(
                 f"{name}: the {column} of row {row} is {shorten(repr(odd.pop()))}",
-                hint="Use a name of letters, without tabs and line ends, of at most 1,000",
+                hint="Use a name of at most 1,000 characters, without tabs and line breaks",
             )

@@ -77,7 +77,9 @@ class LearningCurve(Document):
     def _check_lengths(self) -> Self:
         lengths = {len(column) for column in self.values.values()}
         if lengths != {len(self)} or self.kept >= len(self):
-            raise ValueError("values should be columns of one length, with a row for kept")
+            raise ValueError(
+                "values should be columns of equal length, with kept as one of their rows"
+            )
         return self
 
     def __len__(self) -> int:

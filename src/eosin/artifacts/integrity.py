@@ -205,7 +205,7 @@ def _list_files(folder: ModelFolder, changes: Mapping[str, str | None]) -> None:
         try:
             write_json(folder.info, {**values, _KEY: kept})
         except ValueError as error:  # in a key that no version of ours writes
-            raise ArtifactError(f"{folder.info} holds a number that is not finite") from error
+            raise ArtifactError(f"{folder.info} contains a number that is not finite") from error
 
 
 def list_run_files(run: RunFolder) -> None:

@@ -184,8 +184,9 @@ def _check_stacks(frame: Any, name: str) -> None:
     if len(places) > 1:
         odd = next(cell for cell in frame["path"] if STACKED in cell)
         raise ManifestError(
-            f"{name}: the path {odd!r} has a {STACKED!r}, and other rows have not as many",
-            hint=f"{STACKED!r} stands between the images of one stack; rename other files",
+            f"{name}: the path {odd!r} has a {STACKED!r}, but other rows have a different number "
+            "of them",
+            hint=f"{STACKED!r} separates the images of a stack; rename other files",
         )
 
 
@@ -334,9 +335,9 @@ def read_written(path: Path, *, columns: list[str] | None = None) -> Any:
 
 def _split_written(text: str) -> Any:
     if not text.endswith("\n"):
-        raise ValueError("it is empty" if not text else "it is cut off: its last row has no end")
+        raise ValueError("it is empty" if not text else "it is truncated: its last line has no end")
     if "\0" in text:
-        raise ValueError("it has NUL characters")
+        raise ValueError("it contains NUL characters")
     rows = csv.reader(lines_of(text), strict=True)
     header, *body = rows
     twice = [name for name in header if header.count(name) > 1]

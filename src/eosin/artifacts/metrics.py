@@ -32,6 +32,7 @@ from eosin.artifacts.versioned import (
     check_version,
 )
 from eosin.core.files import json_bytes, read_json, write_bytes
+from eosin.core.text import unit_of
 from eosin.core.types import Estimate
 from eosin.metrics.catalogue import METRICS
 
@@ -84,7 +85,7 @@ def _check_shares(block: dict[str, Metric]) -> dict[str, Metric]:
             continue
         if not known.least - _ROUNDING <= value <= known.most + _ROUNDING:
             raise ValueError(
-                f"{name} should lie between {known.least:g} and {known.most:g}, got {value}"
+                f"{name} should be between {known.least:g} and {known.most:g}, got {value}"
             )
     return block
 
@@ -120,7 +121,9 @@ class RocPoints(Document):
     @model_validator(mode="after")
     def _check_lengths(self) -> Self:
         if len(self.x) != len(self.y):
-            raise ValueError(f"x and y should be as many, got {len(self.x)} and {len(self.y)}")
+            raise ValueError(
+                f"x and y should have equal lengths, got {len(self.x)} and {len(self.y)}"
+            )
         return self
 
 
@@ -338,6 +341,11 @@ class SplitMetrics(Document):
     calibration: Calibration | None = None
     decisions: Decisions | None = None
     abstention: AbstentionMetrics | None = None
+
+    @property
+    def unit(self) -> str:
+        """What its groups are; see :func:`eosin.core.text.unit_of`."""
+        return unit_of(self.n_images, self.n_groups, self.n_patients)
 
     @property
     def metrics_by_magnification(self) -> dict[str, MetricBlock]:

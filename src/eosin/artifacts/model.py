@@ -155,7 +155,7 @@ class Preprocessing(Document):
         elif self.stain or self.training_stain or self.magnifications:
             raise ValueError("fluorescence has neither stain nor magnifications")
         elif len(self.planes.chosen) != len(self.channels):
-            raise ValueError(f"planes.chosen should have a place for each of {self.channels}")
+            raise ValueError(f"planes.chosen should have an entry for each of {self.channels}")
         elif len(set(self.channels)) != len(self.channels):
             raise ValueError(f"channels should have different names, got {self.channels}")
         return self
@@ -181,7 +181,7 @@ class Preprocessing(Document):
         contrast, offset = 255 * abs(self.scale), max(map(abs, self.mean))
         is_lost = contrast < _LEAST_CONTRAST * max(offset, *self.std)
         if is_lost or (contrast + offset) / min(self.std) > _LARGEST_INPUT:
-            raise ValueError("scale, mean and std should make finite inputs that differ")
+            raise ValueError("scale, mean and std should give finite inputs that differ")
         return self
 
 
@@ -207,7 +207,7 @@ class Embedding(Preprocessing):
     def _check_channels(self) -> Self:
         of_images = (self.planes, self.stain, self.training_stain, self.magnifications)
         if self.input_px != (1, 1) or any(of_images):
-            raise ValueError("features should have input_px 1 × 1 and nothing of images")
+            raise ValueError("features should have input_px 1 × 1 and no settings of images")
         if len(set(self.channels)) != len(self.channels):
             raise ValueError("channels should have different names")
         return self

@@ -64,9 +64,9 @@ def check_ids(paths: Iterable[str]) -> None:
             for name, found in list(shared.items())[:_MOST_NAMED]
         ]
         raise DataError(
-            f"{quantity(len(shared), 'id')} of a Kaggle submission would stand for several images: "
-            f"{', '.join(named)}",
-            hint="An id is a file's name without its ending: name one folder of images",
+            f"{quantity(len(shared), 'id')} of the Kaggle submission would belong to several "
+            f"images: {', '.join(named)}",
+            hint="An id is a file name without its extension: give one folder of images",
         )
 
 
@@ -97,7 +97,7 @@ def check_format(
     if files is not None and files.table.suffix != suffix:
         raise UsageError(f"the format {wanted} needs a {suffix} file, got {files.table}")
     if wanted == "parquet" and files is None:
-        raise UsageError("the format parquet needs a file to write")
+        raise UsageError("the format parquet needs an output file")
     if wanted == "kaggle" and pseudonymise:
         raise UsageError("a Kaggle submission needs the images' names, not pseudonyms")
 

@@ -68,13 +68,13 @@ def _check_forms(frame: Any, name: str) -> None:
             row = row_number(frame, position)
             if _ADDRESS.match(part):
                 raise ManifestError(
-                    f"{name}: row {row}: {part!r} is an address, but a path is needed",
+                    f"{name}: row {row}: {part!r} is a URL, but a file path is needed",
                     hint="Write paths of files on this machine, relative to the table",
                 )
             if _DRIVE.match(part) and os.name != "nt":
                 raise ManifestError(
-                    f"{name}: row {row}: {part!r} starts with a drive of Windows, which does not "
-                    "exist here",
+                    f"{name}: row {row}: {part!r} starts with a Windows drive, which does not "
+                    "exist on this system",
                     hint="Write paths relative to the table, such as images/a.png",
                 )
 
@@ -156,7 +156,8 @@ def _check_case(frame: Any, root: Path, cells: list[str], name: str) -> None:
             raise ManifestError(
                 f"{name}: row {row_number(frame, position)}: {file!r} does not exist; the file is "
                 f"called {found!r}",
-                hint="Write the paths in the case of the files: this file system distinguishes it",
+                hint="Write paths in the same case as the file names: this file system is "
+                "case-sensitive",
             )
 
 

@@ -227,7 +227,9 @@ def read_predictions(path: Path) -> Any:
     odd = ~((values >= 0).all(axis=1) & (np.abs(values.sum(axis=1) - 1) <= _MAX_GAP))
     if odd.any():
         row = row_number(frame, int(np.flatnonzero(odd)[0]))
-        raise damaged(path, f"the probabilities of row {row} are not from 0 to 1 with the sum 1")
+        raise damaged(
+            path, f"the probabilities of row {row} are not between 0 and 1 with the sum 1"
+        )
     classes = {name.removeprefix(PREFIX) for name in names}
     _check_cells(path, frame, "predicted", classes)
     if "decision" in frame:

@@ -29,9 +29,9 @@ _NAMES = {
     "green": "green",
     "blue": "blue",
     "contrast": "contrast",
-    "saturation": "saturation of colour",
-    "stain_red": "red share of the stain",
-    "stain_blue": "blue share of the stain",
+    "saturation": "colour saturation",
+    "stain_red": "red fraction of stain",
+    "stain_blue": "blue fraction of stain",
     "focus": "focus",
     "side_px": "size in pixels",
 }
@@ -40,7 +40,7 @@ _NAMES = {
 def explain_quantity(name: str, predicted: str | None) -> str:
     """Return the description of a quantity; ``predicted`` is the class of ``prediction``."""
     if name == "prediction":
-        return f"probability of {predicted or 'the top class'}"
+        return f"probability of {predicted or 'the predicted class'}"
     return _NAMES.get(name, name)
 
 

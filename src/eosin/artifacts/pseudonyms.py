@@ -49,7 +49,7 @@ class Pseudonyms:
         letters = base64.b32encode(digest).decode("ascii")[:_LETTERS].lower()
         pseudonym = f"{kind}-{letters}"
         if self._meant.setdefault(pseudonym, (kind, value)) != (kind, value):
-            raise OutputError(f"two of kind {kind} come to the same pseudonym {pseudonym}")
+            raise OutputError(f"two names of the kind {kind} have the same pseudonym {pseudonym}")
         return pseudonym
 
     def __contains__(self, name: str) -> bool:

@@ -73,9 +73,9 @@ class SeparationReference(_Reference):
         lengths = [math.hypot(*vector) for vector in self.stain_matrix]
         if any(abs(length - 1) > _ROUNDING for length in lengths):
             shown = " and ".join(f"{length:.3g}" for length in lengths)
-            raise ValueError(f"stain_matrix should hold vectors of length 1, got {shown}")
+            raise ValueError(f"stain_matrix should contain vectors of length 1, got {shown}")
         if self.stain_matrix[0] == self.stain_matrix[1]:
-            raise ValueError("stain_matrix should hold two different vectors")
+            raise ValueError("stain_matrix should contain two different vectors")
         return self
 
 

@@ -245,7 +245,7 @@ def _split_text(path: Path, text: str) -> list[_Row]:
                 hint="Is a quote left open? Put quotes around whole cells only",
             ) from None
         raise ManifestError(
-            f"the table {path} cannot be read: quotes open and close at odd places before line "
+            f"the table {path} cannot be read: unbalanced quotes before line "
             f"{reader.line_num} ({error})",
             hint=_SAVE_AS,
         ) from error
@@ -270,7 +270,7 @@ def _check_cut_off(path: Path, rows: Sequence[_Row]) -> None:
     wanted = max(_count_named(header), min(least, len(header)))
     if len(last) < wanted:
         raise ManifestError(
-            f"{path} is cut off in row {number}: it has {len(last)} of {wanted} cells",
+            f"{path} is truncated in row {number}: it has {len(last)} of {wanted} cells",
             hint="Copy or download the table again",
         )
 
@@ -310,7 +310,7 @@ def _read_workbook(path: Path, data: bytes) -> list[_Row]:
     if len(tables) > 1:
         raise ManifestError(
             f"{path} has {len(tables)} sheets with tables: {', '.join(map(repr, tables))}",
-            hint="Keep one sheet, or save the one that is meant as CSV UTF-8",
+            hint="Keep one sheet, or save the one to be read as CSV UTF-8",
         )
     return next(iter(tables.values())) if tables else next(iter(found.values()), [])
 

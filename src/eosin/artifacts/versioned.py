@@ -59,7 +59,7 @@ def check_version(path: Path, data: Any) -> dict[str, Any]:
         ArtifactError: It is not; the message names both versions.
     """
     if not isinstance(data, dict):
-        raise ArtifactError(f"{path} should hold a JSON object, got {type(data).__name__}")
+        raise ArtifactError(f"{path} should contain a JSON object, got {type(data).__name__}")
     found = data.get("format_version", "none")
     if str(found).partition(".")[0] != FORMAT_VERSION.partition(".")[0]:
         raise ArtifactError(
@@ -149,7 +149,7 @@ def _check_name(name: str) -> str:
 
 def _check_text(text: str) -> str:
     if not is_text(text):
-        raise ValueError("it should be text, without NUL and lone surrogates")
+        raise ValueError("it should be text, without NUL or lone surrogates")
     if any(letter < " " and letter not in "\t\n\r" for letter in text):
         raise ValueError("it should contain no control characters")
     return text
@@ -174,7 +174,7 @@ def _check_plain(value: Any) -> Any:
         ]
         if not layer:
             return value
-    raise ValueError(f"it is nested more than {_DEEPEST} deep")
+    raise ValueError(f"it is nested more than {_DEEPEST} levels deep")
 
 
 #: A finite number.

@@ -72,7 +72,9 @@ def explain_read_errors(path: Path) -> Iterator[None]:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ArtifactError(f"{path} cannot be read: {reason}") from error
     except (AttributeError, TypeError) as error:
-        raise ArtifactError(f"{path} holds numbers of a kind that NumPy has not") from error
+        raise ArtifactError(
+            f"{path} contains numbers of a type that NumPy does not have"
+        ) from error
 
 
 def write_arrays(
@@ -112,7 +114,8 @@ def to_twin(state: Mapping[str, FloatArray]) -> Arrays:
         layer, _, part = name.partition(".")
         if layer not in modules:
             raise ArtifactError(
-                f"the layer {layer!r} has no twin in PyTorch", hint="Only P3's networks have one"
+                f"the layer {layer!r} has no counterpart in PyTorch",
+                hint="Only P3's networks have one",
             )
         if value.ndim == 4:
             value = value.transpose(3, 2, 0, 1)

@@ -21,7 +21,7 @@ POLICIES.add("none", Policy(source="no change"))
 POLICIES.add(
     "dihedral",
     Policy(
-        source="the eight views of a patch: tissue has no up",
+        source="the eight rotations and mirror images of a patch: tissue has no orientation",
         flip_horizontal=True,
         quarter_turns=True,
     ),
@@ -29,8 +29,8 @@ POLICIES.add(
 POLICIES.add(
     "p1",
     Policy(
-        source="P1, section 4.1.2: rotation, shift, flip, zoom; it prints no ranges, these are "
-        "ours",
+        source="P1, section 4.1.2: rotation, shift, flip, zoom; the paper gives no "
+        "ranges, these are ours",
         rotation_deg=20.0,
         shift=0.1,
         zoom=0.1,
@@ -42,8 +42,8 @@ POLICIES.add(
     "p2",
     replace(
         POLICIES.get("p1"),
-        source="P2, sections 3.1 and 4.2: rotation, translation, flip, zoom, crop; it prints no "
-        "ranges, these are ours: those of `p1`, and the crop",
+        source="P2, sections 3.1 and 4.2: rotation, translation, flip, zoom, crop; the paper "
+        "gives no ranges, these are ours: those of `p1`, and the crop",
         crop=0.2,
     ),
 )
@@ -62,9 +62,10 @@ POLICIES.add(
 POLICIES.add(
     "p4",
     Policy(
-        source="P4, section 3.2: turned by 90, 180 and 270 degrees, mirrored left and right, "
-        'mirrored top and bottom. It prints "five times larger than the original dataset", which '
-        "is these five without the image as it was",
+        source="P4, section 3.2: rotated by 90, 180 and 270 degrees, mirrored left-right, "
+        'mirrored top-bottom. The paper states "five times larger than the original '
+        'dataset", which '
+        "is these five without the original image",
         views=_FIVE_COPIES,
     ),
 )
@@ -72,8 +73,8 @@ POLICIES.add(
     "p5",
     replace(
         POLICIES.get("p3"),
-        source="P5, section III.B: flips, zoom, shear, shifts, rotation; it prints no ranges, "
-        "these are P3's",
+        source="P5, section III.B: flips, zoom, shear, shifts, rotation; the paper gives no "
+        "ranges, these are P3's",
     ),
 )
 
@@ -92,8 +93,8 @@ POLICIES.add(
     "default",
     replace(
         _PLANE,
-        source="ours: the eight views, a mild affine change, stain after Tellez et al. 2018 and "
-        "2019, light and focus",
+        source="ours: the eight rotations and mirror images, a mild affine transform, stain after "
+        "Tellez et al. 2018 and 2019, brightness and focus",
         stain_scale=_STAIN_SCALE,
         stain_shift=_STAIN_SHIFT,
         brightness=0.1,
@@ -121,8 +122,7 @@ POLICIES.add(
     "fluorescence",
     replace(
         _PLANE,
-        source="ours: the plane of `default`; exposure, response and background of each channel, "
-        "focus",
+        source="ours: the geometry of `default`; gain, gamma and offset of each channel, focus",
         blur=0.8,
         gain=0.2,
         gamma=0.2,

@@ -63,7 +63,7 @@ def fetch(
     result = fetch_dataset(
         name, output, accept_licence=accept_licence, keep_archive=keep_archive, confirm=confirm
     )
-    counts = f"fetched {len(result.fetched)}, complete before {len(result.kept)}"
+    counts = f"{len(result.fetched)} fetched, {len(result.kept)} already complete"
     shown = f"{name} is in {result.folder} ({counts}): {result.unpacks_to}"
     print_result([shown, f"next: {result.next_step}"], result, as_json=as_json)
 
@@ -140,7 +140,7 @@ def audit(
         typer.Option(
             "--repair",
             metavar="NEW.csv",
-            help="Write a new manifest with groups merged that belong together, and audit it.",
+            help="Merge groups that belong together, write a new manifest and audit it.",
         ),
     ] = None,
     pseudonymise: Pseudonymise = False,

@@ -136,11 +136,11 @@ def reproduce(
     quick: Annotated[
         bool,
         typer.Option(
-            "--quick", help="Take minutes, by default on simulated images; gives no verdicts."
+            "--quick", help="Short run, by default on simulated images; gives no verdicts."
         ),
     ] = False,
     reduced: Annotated[
-        bool, typer.Option("--reduced", help="Train at sizes for two cores without a GPU.")
+        bool, typer.Option("--reduced", help="Smaller training, for two cores without a GPU.")
     ] = False,
     only: Annotated[
         list[str] | None,

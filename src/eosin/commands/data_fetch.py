@@ -187,7 +187,7 @@ def _kept_when_stopped(source: Source, folder: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt as error:
         came = sum(Part(folder / file.name).size for file in source.files)
-        what = f"{decimal(came)} of an unfinished file" if came else "what was complete"
+        what = f"{decimal(came)} of unfinished files" if came else "what is complete"
         raise InterruptedRunError(
             f"interrupted; {what} is kept in {folder}",
             hint=f"To resume: eosin data fetch {source.name} -o {shlex.quote(str(folder))}",

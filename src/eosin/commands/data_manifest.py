@@ -62,7 +62,9 @@ def manifest(
         raise DataError(f"{output} exists already", hint="Choose another file with -o")
     if dataset.needs_root and not root.is_dir():
         what = "is a file, not a folder" if root.exists() else "does not exist"
-        raise DataError(f"{root} {what}", hint=f"Name the folder that holds the images of {name}")
+        raise DataError(
+            f"{root} {what}", hint=f"Name the folder that contains the images of {name}"
+        )
     folder = root.resolve()
     check_writable(output.parent)
     samples = collect_samples(name, folder, options or {}, label="label", positive=None)

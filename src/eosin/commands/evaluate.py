@@ -176,7 +176,7 @@ def _evaluate(
     section, seed = (recipe.evaluate, recipe.seed) if recipe else (EvaluateSection(), 0)
     if prevalence is not None:
         if not 0.0 < prevalence < 1.0:
-            raise UsageError(f"the prevalence must lie between 0 and 1, got {prevalence:g}")
+            raise UsageError(f"the prevalence must be between 0 and 1, got {prevalence:g}")
         section = section.model_copy(update={"prevalence": prevalence})
     check_output(folder)
     if external.manifest is not None:

@@ -117,6 +117,18 @@ def quantity(n: int, one: str, many: str | None = None) -> str:
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
+def unit_of(n_images: int, n_groups: int, n_patients: int | None) -> str:
+    """Return what groups are: ``patient``, ``image`` where each is its own, else ``group``."""
+    if n_patients == n_groups:
+        return "patient"
+    return "image" if n_groups == n_images else "group"
+
+
+def of_groups(n: int, unit: str) -> str:
+    """Return `` of 29 patients`` after a number of images; empty where each is its own group."""
+    return "" if unit == "image" else f" of {quantity(n, unit)}"
+
+
 def listing(items: Iterable[str], last: str = "and") -> str:
     """Join items as in a sentence: ``"a, b and c"``."""
     words = list(items)

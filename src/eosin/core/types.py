@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eosin.core.errors import ImageError
+from eosin.core.text import of_groups, unit_of
 
 FloatArray = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.integer[Any]]
@@ -185,6 +186,18 @@ class Samples:
     def groups(self) -> npt.NDArray[np.object_]:
         """Group of every row, shape (N,)."""
         return np.asarray(self.frame["group"], dtype=object)
+
+    @property
+    def unit(self) -> str:
+        """What a group is: ``patient``, ``image`` where each is its own, else ``group``."""
+        n_groups = self.frame["group"].nunique()
+        are_patients = bool((self.frame["group"] == self.frame.get("patient", "")).all())
+        return unit_of(len(self), n_groups, n_groups if are_patients else None)
+
+    @property
+    def of_groups(self) -> str:
+        """`` of 29 patients`` after a number of images; empty where each is its own group."""
+        return of_groups(self.frame["group"].nunique(), self.unit)
 
     @property
     def image_cells(self) -> list[str]:

@@ -108,7 +108,7 @@ class LeakyReLU(Layer):
     def __init__(self, slope: float = 0.01) -> None:
         super().__init__()
         if not 0 <= slope <= 1:
-            raise RecipeError(f"`slope` must lie in 0 to 1, got {slope}")
+            raise RecipeError(f"`slope` must be between 0 and 1, got {slope}")
         self.slope = slope
 
     def forward(self, inputs: FloatArray, *, training: bool) -> FloatArray:

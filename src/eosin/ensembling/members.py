@@ -68,7 +68,7 @@ def _check_finished(run: RunFolder) -> None:
     if ModelFolder(run.root).info.exists():
         raise ArtifactError(
             f"{run.root} is a model folder, which contains no images",
-            hint="Name the run folder that holds it",
+            hint="Name the run folder that contains it",
         )
     needed = (run.metrics, run.predictions, run.manifest, run.environment)
     missing = [path for path in (*needed, ModelFolder(run.model).info) if not path.exists()]

@@ -42,7 +42,7 @@ def copy_samples(samples: Samples, n_copies: int) -> Samples:
         odd = set(samples.frame[COPY]) - set(numbers)
         if odd:
             raise DataError(
-                f"{samples.name}: the column `{COPY}` must hold the number of each copy, 1 to "
+                f"{samples.name}: the column `{COPY}` must contain the number of each copy, 1 to "
                 f"{n_copies}, got {min(odd)!r}",
                 hint="Remove the column: the copies are made from the images",
             )

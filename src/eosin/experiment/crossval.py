@@ -13,6 +13,7 @@ from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.predictions import logits_table, write_predictions
 from eosin.artifacts.run import Environment
 from eosin.artifacts.versioned import read_document
+from eosin.core.text import of_groups, quantity
 from eosin.ensembling.pooling import (
     NOTABLE_GAP,
     format_gap,
@@ -112,7 +113,8 @@ def _fold_recipe(experiment: Experiment, positive: str | None) -> Recipe:
 def _headline(metrics: SplitMetrics) -> str:
     values = [(name, metrics.image[name].value) for name in ("auc", "accuracy")]
     shown = [f"{name} {'undefined' if v is None else number(v)}" for name, v in values]
-    return f"{', '.join(shown)} on {metrics.n_images} images of {metrics.n_groups} groups"
+    images = f"{quantity(metrics.n_images, 'image')}{of_groups(metrics.n_groups, metrics.unit)}"
+    return f"{', '.join(shown)} on {images}"
 
 
 def _write_ensemble(

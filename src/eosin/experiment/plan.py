@@ -10,7 +10,7 @@ import numpy as np
 from eosin.artifacts.manifest import relocated
 from eosin.artifacts.run import SplitReport
 from eosin.core.display import Shown
-from eosin.core.text import TextTable, mebibytes, quantity
+from eosin.core.text import TextTable, mebibytes, of_groups, quantity, unit_of
 from eosin.core.types import Samples
 from eosin.experiment.environment import default_output
 from eosin.experiment.run import fit_inputs, fit_reading
@@ -98,11 +98,14 @@ class Plan(Shown):
 
     def table(self) -> TextTable:
         """Return the plan as a table of two columns."""
-        data = f"{self.n_images} images, {self.n_groups} groups, {self.n_skipped} unreadable"
+        known = None if self.n_unknown_patients else self.n_patients
+        unit = unit_of(self.n_images, self.n_groups, known)
         parts = ", ".join(
-            f"{part.site or name} {part.n_images} ({part.n_groups} groups)"
+            f"{part.site or name} {part.n_images:,}"
+            + ("" if unit == "image" else f" ({quantity(part.n_groups, unit)})")
             for name, part in self.split.parts.items()
         )
+        images = f"{quantity(self.n_images, 'image')}{of_groups(self.n_groups, unit)}"
         time = (
             f"about {_duration(self._sum('seconds'))} at most, measured on a few steps "
             "at the current load of this machine; evaluation and report not included"
@@ -117,7 +120,7 @@ class Plan(Shown):
             for name, one in self.stages
         ]
         rows = [
-            ("data", data),
+            ("data", f"{images}, {self.n_skipped} unreadable"),
             ("classes", self._classes()),
             ("patients", self._patients()),
             ("split", f"{self.split.protocol}: {parts}"),

@@ -21,6 +21,7 @@ from eosin.artifacts.tables import is_pipe
 from eosin.artifacts.versioned import read_document
 from eosin.core.errors import RecipeError, close_matches
 from eosin.core.places import cache_folder, expand_path
+from eosin.core.text import quantity
 from eosin.core.types import Samples
 from eosin.data.audit import (
     FileHashes,
@@ -272,9 +273,7 @@ def prepare(recipe: Recipe, *, is_new: bool = False) -> Prepared:
         check_positive(samples, recipe.data.positive)
     for note in samples.notes:
         _LOG.info(f"{samples.name}: {note}")
-    _LOG.info(
-        f"Reading {len(samples.image_cells)} images of {samples.frame['group'].nunique()} groups"
-    )
+    _LOG.info(f"Reading {quantity(len(samples.image_cells), 'image')}{samples.of_groups}")
     notes: tuple[Finding, ...] = ()
     if recipe.model.table is None:
         check_modality(recipe, facts["modality"])
@@ -295,7 +294,7 @@ def prepare(recipe: Recipe, *, is_new: bool = False) -> Prepared:
             readable, hashes=hashes, near_duplicates=near_duplicates, named=named
         )
         if not joined:
-            _LOG.info("Repair: no two groups belong together")
+            _LOG.info("Repair: no groups had to be merged")
     data = fingerprint(readable, hashes)
     if recipe.augment.copies_before_split:
         readable = copy_samples(readable, count_copies(recipe.augment))

@@ -132,7 +132,7 @@ def read_item(path: Path, index: int) -> Pixels:
             count, *sides = images.shape
             if not 0 <= index < count:
                 asked = index if index < MOST_INDEX else f"{MOST_INDEX} or more"
-                raise ImageError(f"{path} holds {count} images, index {asked} was asked for")
+                raise ImageError(f"{path} contains {count} images and has no index {asked}")
             if math.prod(sides) < _LARGE:
                 return images.read(index)
         # Outside the lock: another thread may wait for the lock while this one waits for memory.

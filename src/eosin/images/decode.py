@@ -145,15 +145,15 @@ def select_page(path: Path, image: PillowImage.Image, limits: Limits) -> None:
     if image.format == "MPO" or not getattr(image, "is_animated", False):
         return
     if image.format == "GIF":  # whose frames are counted by reading all of them
-        raise ImageError(f"{path} holds at least 2 pages; one image per file is read")
+        raise ImageError(f"{path} contains at least 2 pages; one image per file is read")
     if image.format != "TIFF":
         n_pages = getattr(image, "n_frames", 1)
-        raise ImageError(f"{path} holds {n_pages} pages; one image per file is read")
+        raise ImageError(f"{path} contains {n_pages} pages; one image per file is read")
     reduced = _list_pages(path, image)
     pages = [page for page, is_reduced in enumerate(reduced) if not is_reduced]
     if len(pages) != 1:
         n_pages = len(pages) or len(reduced)
-        raise ImageError(f"{path} holds {n_pages} pages; one image per file is read")
+        raise ImageError(f"{path} contains {n_pages} pages; one image per file is read")
     image.seek(pages[0])
     limits.check_size(path, *image.size)
     _check_layout(path, image)
@@ -175,7 +175,7 @@ def _list_pages(path: Path, image: PillowImage.Image) -> list[bool]:
         n_tags += len(tags)
         if len(reduced) == MAX_PAGES or n_tags > _MAX_TAGS:
             raise ImageError(
-                f"{path} holds more than {MAX_PAGES} pages, or {_MAX_TAGS} tags; one image per "
+                f"{path} contains more than {MAX_PAGES} pages, or {_MAX_TAGS} tags; one image per "
                 "file is read"
             )
         kind, old_kind = int(tags.get(_NEW_SUBFILE, 0)), int(tags.get(_SUBFILE, 0))
@@ -257,7 +257,7 @@ def _check_layout(path: Path, image: PillowImage.Image) -> None:
     if getattr(image, "tile", None) and how_stored(image).codec_name == "ppm_plain":
         if n_pixels > _MAX_PLAIN_PX:
             raise ImageError(
-                f"{path} holds {n_pixels} pixels as text; at most {_MAX_PLAIN_PX} are read so",
+                f"{path} stores {n_pixels} pixels as text; at most {_MAX_PLAIN_PX} are read",
                 hint="Save it as PNG",
             )
     elif image.format == "TIFF":
@@ -374,7 +374,7 @@ def item_to_rgb(path: Path, item: Pixels) -> Image:
     """Convert an image of a container, (H, W) or (H, W, C), to RGB; ``path`` is its name."""
     read_limits().check_size(path, item.shape[1], item.shape[0])
     if item.ndim == 3 and item.shape[2] not in {1, 3}:
-        raise ImageError(f"{path} holds images of {item.shape[2]} channels; 1 or 3 are needed")
+        raise ImageError(f"{path} contains images of {item.shape[2]} channels; 1 or 3 are needed")
     values = reduce_to_eight_bits(path, item)
     return _to_rgb_array(values[..., 0] if values.ndim == 3 and values.shape[2] == 1 else values)
 

@@ -141,7 +141,7 @@ def read_hdf5_labels(path: Path) -> npt.NDArray[np.int64]:
     with _open(path) as file, _explained(path, ": the labels are damaged"):
         data = _choose(path, file, _LABEL_KEY, _is_labels, "labels")
         if not _is_labels(data):
-            raise ImageError(f"{path}: {_format(data)} does not hold one whole number per image")
+            raise ImageError(f"{path}: {_format(data)} does not have one whole number per image")
         _check_labels(path, data)
         return np.asarray(data[()], dtype=np.int64).reshape(-1)
 
@@ -158,7 +158,7 @@ def _explain(path: Path, error: Exception) -> str:
     reason = _reason(error)
     if match := _TRUNCATED.search(reason):
         there, stored = (int(number) for number in match.groups())
-        return f"is cut off: {there:,} of {stored:,} bytes are there; download it again"
+        return f"is truncated: it has {there:,} of {stored:,} bytes; download it again"
     if foreign := describe_foreign(path):
         return foreign
     return f"cannot be opened as HDF5: {reason}"
@@ -199,7 +199,7 @@ def _choose(path: Path, file: h5py.File, key: str, fits: Any, what: str) -> h5py
     if not fitting:
         raise ImageError(f"{path} contains no {what} (arrays: {keys})")
     raise ImageError(
-        f"{path} has no array {key!r}, and {len(fitting)} others could hold the {what} "
+        f"{path} has no array {key!r}, and {len(fitting)} others could be the {what} "
         f"(arrays: {keys})"
     )
 
@@ -288,7 +288,7 @@ def _check_labels(path: Path, data: h5py.Dataset) -> None:
 
 def _check_chunks(path: Path, n_chunks: int) -> None:
     if n_chunks > max(_MOST_CHUNKS, path.stat().st_size // _INDEX_BYTES):
-        raise ImageError(f"{path} is damaged: what is read at once would lie in {n_chunks} chunks")
+        raise ImageError(f"{path} is damaged: one read would need {n_chunks} chunks")
 
 
 def _check_filters(path: Path, data: h5py.Dataset) -> None:
@@ -299,7 +299,7 @@ def _check_filters(path: Path, data: h5py.Dataset) -> None:
             label = name.decode("ascii", "replace") or "unnamed"
             raise ImageError(
                 f"{path}: {_format(data)} is packed with the filter {code} ({label!r}), which is "
-                "not there",
+                "not installed",
                 hint="Compress it with gzip instead",
             )
 

@@ -62,11 +62,13 @@ class IdxImages:
         self._header, self._body = _load(path, whole=_is_packed(path))
         if self._header.dtype.kind != "u":
             kind = self._header.dtype.name
-            raise ImageError(f"{path} holds {kind} numbers; images of 8 bits without sign are read")
+            raise ImageError(
+                f"{path} has {kind} numbers; unsigned 8-bit numbers are needed for images"
+            )
         self.shape = self._header.shape
         if len(self.shape) < 3 or not self._header.item_bytes:
             shown = " × ".join(map(str, self.shape))
-            raise ImageError(f"{path} holds {shown} numbers, not images (N × H × W)")
+            raise ImageError(f"{path} has {shown} numbers, not images (N × H × W)")
         check_count(path, self.shape[0])
 
     @property
@@ -99,9 +101,7 @@ def read_idx_labels(path: Path) -> npt.NDArray[np.int64]:
     header, body = _load(path, whole=True)
     if len(header.shape) != 1 or header.dtype.kind not in "iu":
         shown = " × ".join(map(str, header.shape))
-        raise ImageError(
-            f"{path} holds {shown} numbers ({header.dtype.name}), not one label per row"
-        )
+        raise ImageError(f"{path} has {shown} numbers ({header.dtype.name}), not one label per row")
     return np.frombuffer(body or b"", dtype=header.dtype).astype(np.int64)
 
 
@@ -144,7 +144,7 @@ def _load(path: Path, *, whole: bool) -> tuple[Header, memoryview | None]:
         if _is_packed(path) and path.stat().st_size > header.body_bytes + _SLACK:
             # Python reads what is behind the packed bytes one by one, in search of more of them.
             raise ImageError(
-                f"{path} holds more than the {header.body_bytes} bytes its header says"
+                f"{path} has more than the {header.body_bytes} bytes that its header states"
             )
         body = _read_body(file, header.body_bytes)
         _check_length(path, header, len(body))
@@ -165,22 +165,24 @@ def _read_body(file: BinaryIO, expected: int) -> memoryview:
 def _check_length(path: Path, header: Header, found: int) -> None:
     if found < header.body_bytes:
         raise ImageError(
-            f"{path} is truncated: {found} of the {header.body_bytes} bytes that its header says"
+            f"{path} is truncated: {found} of the {header.body_bytes} bytes that its header states"
         )
     if found > header.body_bytes:
-        raise ImageError(f"{path} holds more than the {header.body_bytes} bytes its header says")
+        raise ImageError(
+            f"{path} has more than the {header.body_bytes} bytes that its header states"
+        )
 
 
 def _read_header(path: Path, file: BinaryIO) -> Header:
     magic = file.read(4)
     if len(magic) < 4:
-        raise ImageError(f"{path} is truncated: it has no whole header")
+        raise ImageError(f"{path} is truncated: its header is incomplete")
     if magic[:2] != b"\0\0" or magic[2] not in _KINDS:
         raise ImageError(f"{path} is not an idx file: it starts with the bytes {magic.hex(' ')}")
     if not 1 <= magic[3] <= _MAX_DIMENSIONS:
         raise ImageError(f"{path} has {magic[3]} dimensions; 1 to {_MAX_DIMENSIONS} are read")
     sizes = file.read(4 * magic[3])
     if len(sizes) < 4 * magic[3]:
-        raise ImageError(f"{path} is truncated: it has no whole header")
+        raise ImageError(f"{path} is truncated: its header is incomplete")
     shape = tuple(int(size) for size in np.frombuffer(sizes, dtype=">u4"))
     return Header(np.dtype(_KINDS[magic[2]]), shape, 4 + len(sizes))

@@ -101,7 +101,7 @@ def check_count(path: Path, count: int) -> None:
     """Raise ImageError if a container claims more images than it has bytes."""
     size = path.stat().st_size
     if count > max(size, _FEW_IMAGES):
-        raise ImageError(f"{path} is damaged: {size:,} bytes cannot hold {count:,} images")
+        raise ImageError(f"{path} is damaged: {size:,} bytes cannot contain {count:,} images")
 
 
 def read_limits() -> Limits:
@@ -137,7 +137,9 @@ class BoundedReader(BufferedReader):
         if self._n_reads > self._most_reads:
             raise ImageError(f"{self._path} is damaged: it has more than {self._most_reads} blocks")
         if self._n_bytes > self._most_mb << 20:
-            raise ImageError(f"{self._path} holds more than {self._most_mb} MB beside its pixels")
+            raise ImageError(
+                f"{self._path} contains more than {self._most_mb} MB beside its pixels"
+            )
         return data
 
 

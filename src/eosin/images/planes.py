@@ -75,7 +75,7 @@ def _read_plain(path: Path, limits: Limits) -> Pixels:
         if image.mode == "RGB" and "16" in str(how_stored(image).args):
             # Pillow would drop the lower eight bits without a warning.
             raise ImageError(
-                f"{path} has 16 bits a colour, which are read from TIFF alone; save it as one"
+                f"{path} has 16 bits per colour, which are read from TIFF only; save it as TIFF"
             )
         values = np.asarray(image)
     return values.astype(np.uint16) if values.dtype.itemsize > 1 else values
@@ -105,7 +105,7 @@ def _check_parts(path: Path, ome: str | None) -> None:
             continue  # whose channels are then black
         except OSError as error:
             raise ImageError(
-                f"{path} names {part} as a part of it, which cannot be read: {error.strerror}"
+                f"{path} refers to {part}, which cannot be read: {error.strerror}"
             ) from error
 
 
@@ -147,10 +147,11 @@ def _check_series(path: Path, series: tifffile.TiffPageSeries, limits: Limits) -
     if odd or len(others) > 1 or not {"Y", "X"} <= set(series.axes):
         shown = ", ".join(f"{axis} {sizes[axis]}" for axis in series.axes)
         raise ImageError(
-            f"{path} has the axes {shown}; one plane at one time is needed, with channels as C"
+            f"{path} has the axes {shown}; only one focal plane and one time point are read, "
+            "with channels as C"
         )
     if series.keyframe.photometric in _LAB:
-        raise ImageError(f"{path} has CIELAB pixels, which are no channels")
+        raise ImageError(f"{path} has CIELAB pixels, not fluorescence channels")
     limits.check_size(path, sizes["X"], sizes["Y"])
     limits.check_channels(path, sizes[others[0]] if others else 1)
     check_page_tiles(path, series.keyframe)

@@ -121,7 +121,7 @@ def _expand(path: Path, found: ImageList) -> None:
     except ImageError:
         count = 1  # listed with its reason when it is read
     if count > _MOST_LISTED:
-        reason = f"{path} holds {count:,} images; at most {_MOST_LISTED:,} of a file are listed"
+        reason = f"{path} contains {count:,} images; at most {_MOST_LISTED:,} per file are listed"
         found.skipped.append((str(path), f"{reason}: list the ones you need in a table"))
     else:
         found.cells.extend(str(ImageReference(str(path), str(i))) for i in range(count))
@@ -164,7 +164,7 @@ def list_files(root: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> Listin
         for mark, meaning in _RESERVED.items():
             if mark in path:
                 raise DataError(
-                    f"{root / path} has a {mark!r} in its name, which stands for {meaning} in a "
+                    f"{root / path} has a {mark!r} in its name, which means {meaning} in a "
                     "manifest",
                     hint="Rename it",
                 )
@@ -173,10 +173,10 @@ def list_files(root: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> Listin
 
 
 def check_text(path: Path) -> None:
-    """Raise DataError for a path that is not UTF-8, which no table can hold."""
+    """Raise DataError for a path that is not UTF-8, which no table can contain."""
     if printable(path) != str(path):
         raise DataError(
-            f"{path} has a name that is not UTF-8, which no table can hold", hint="Rename it"
+            f"{path} has a name that is not UTF-8, which no table can contain", hint="Rename it"
         )
 
 

@@ -112,9 +112,9 @@ def check_scale(samples: Samples, info: ModelInfo) -> None:
     field = " × ".join(f"{info.mpp * side:.0f}" for side in (width, height))
     raise DataError(
         f"{samples.name}: the model was trained at {info.mpp:.3g} µm per pixel of its input, but "
-        f"{len(off)} of {len(scales)} images come to {_range(off)} (at most {TOLERANCE:.0%} "
-        "apart is allowed)",
-        hint=f"Cut the images so that each shows {field} µm, as the model's do, or correct the "
+        f"{len(off)} of {len(scales)} images have {_range(off)} (at most {TOLERANCE:.0%} "
+        "difference is allowed)",
+        hint=f"Cut the images so that each shows {field} µm, as in training, or correct the "
         "column `mpp` (empty: unknown)",
     )
 

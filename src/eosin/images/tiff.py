@@ -76,7 +76,7 @@ def check_pages(path: Path) -> None:
                 raise ImageError(f"{path} is damaged: its pages refer back to each other")
             if len(seen) == MAX_PAGES:
                 raise ImageError(
-                    f"{path} holds more than {MAX_PAGES} pages; one image per file is read"
+                    f"{path} contains more than {MAX_PAGES} pages; one image per file is read"
                 )
             seen.add(place)
             stream.seek(place)

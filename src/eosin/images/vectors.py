@@ -232,7 +232,7 @@ def _is_feature(column: Any) -> bool:
     parsed = pd.to_numeric(column, errors="coerce").notna()
     odd = column[~parsed & column.notna()]
     if parsed.any() and len(odd):
-        raise ValueError(f"{column.name!r} holds numbers, but also {odd.iloc[0]!r}")
+        raise ValueError(f"{column.name!r} contains numbers, but also {odd.iloc[0]!r}")
     return False
 
 
@@ -292,7 +292,7 @@ def match_rows(table: FeatureTable, samples: Samples) -> dict[str, int]:
         found[cell] = row
         if owners.setdefault(row, whole) != whole:
             raise DataError(
-                f"{table.path.name}: one row stands for {owners[row]} and for {whole}",
+                f"{table.path.name}: one row matches both {owners[row]} and {whole}",
                 hint="Write more of their folders into the table's column 'path'",
             )
     return found

@@ -93,8 +93,8 @@ class Classifier:
         n_odd = int((~np.isfinite(logits)).any(axis=1).sum())
         if n_odd:
             raise ArtifactError(
-                f"the network of {self._folder} gives no finite numbers for {n_odd} of "
-                f"{len(logits)} images: it, or its preprocessing, is damaged",
+                f"the network of {self._folder} gives numbers that are not finite for {n_odd} "
+                f"of {len(logits)} images: it, or its preprocessing, is damaged",
                 hint="Copy the whole model folder again from its original",
             )
 

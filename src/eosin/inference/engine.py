@@ -64,7 +64,7 @@ def _check_finite(arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
         # An ensemble's values may be left unclipped.
         is_bound = name.startswith("rescales.") and name.endswith((".low", ".high"))
         if values.dtype.kind not in "fi":
-            raise ArtifactError(f"{name!r} holds {values.dtype}, not numbers")
+            raise ArtifactError(f"{name!r} contains {values.dtype}, not numbers")
         if (np.isnan(values) if is_bound else ~np.isfinite(values)).any():
             raise ArtifactError(f"{name!r} contains a number that is not finite")
 
@@ -73,8 +73,8 @@ def _build(arrays: Mapping[str, npt.NDArray[np.generic]], info: ModelInfo) -> Ne
     side, width = info.preprocessing.input_px
     if side != width or info.arguments.get("input_px", side) != side:
         raise ArtifactError(
-            f"it takes square images, its arguments {info.arguments.get('input_px', side)!r} "
-            f"pixels, its preprocessing {side} × {width}"
+            f"it takes square images, of {info.arguments.get('input_px', side)!r} pixels in its "
+            f"arguments and {side} × {width} in its preprocessing"
         )
     shown = {key: info.arguments[key] for key in _ARGUMENTS if key in info.arguments}
     try:
@@ -99,10 +99,12 @@ def _join_members(arrays: Mapping[str, npt.NDArray[np.generic]], info: ModelInfo
     """Return the logarithm of the mean probability, as the ONNX file of an ensemble does."""
     temperatures = arrays["temperatures"].ravel().tolist()
     if not temperatures or min(temperatures) <= 0:
-        raise ArtifactError("its temperatures are not above 0, one per member")
+        raise ArtifactError("its temperatures must be above 0, one per member")
     count = info.arguments.get("members")
     if count != (len(count) if isinstance(count, list) else len(temperatures)):
-        raise ArtifactError(f"it has {len(temperatures)} members, its arguments say {count!r}")
+        raise ArtifactError(
+            f"it has {len(temperatures)} members, but its arguments state {count!r}"
+        )
     members: list[Run] = []
     for number in range(len(temperatures)):
         weights = _part(arrays, _MEMBER.format(number))
@@ -134,7 +136,7 @@ def _rescaled(run: Run, scale: Mapping[str, npt.NDArray[np.generic]]) -> Run:
     order = [int(place) for place in scale["order"].ravel().tolist()]
     values = {name: scale[name].ravel().tolist() for name in ("factor", "offset", "low", "high")}
     if sorted(order) != list(range(len(order))) or {*map(len, values.values())} != {len(order)}:
-        raise ArtifactError("its rescaling is not one of each channel")
+        raise ArtifactError("its rescaling must have one entry per channel")
     rescale = Rescale(order, *values.values())
     return lambda images: run(rescale(images))
 

@@ -61,7 +61,7 @@ def check_graph(path: Path) -> None:
                 raise ArtifactError(shown) from None
     if found:
         raise ArtifactError(
-            f"{path} holds {found}, which Eosin never writes",
+            f"{path} contains {found}, which Eosin never writes",
             hint="Use the model that Eosin saved",
         )
 
@@ -88,7 +88,7 @@ class _Walk:
                 if found := self._look_at_graph(start, end):
                     return found
         if graphs != 1:
-            raise ValueError(f"it holds {graphs or 'no'} graph{'s' if graphs else ''}")
+            raise ValueError(f"it contains {graphs or 'no'} graph{'s' if graphs else ''}")
         return ""
 
     def _look_at_graph(self, start: int, end: int) -> str:
@@ -143,7 +143,7 @@ class _Walk:
             number == _TENSOR_EXTERNAL or (number == _TENSOR_LOCATION and first != 0)
             for number, _, first, _ in fields
         )
-        return "weights that lie in another file" if has_other else ""
+        return "weights in another file" if has_other else ""
 
     def _fields(self, place: int, end: int) -> Iterator[Field]:
         """Yield the fields of a message; for a number, its value in place of its start."""
@@ -168,7 +168,7 @@ class _Walk:
             elif not length:
                 raise ValueError(f"it has a field of the unknown kind {kind}")
             if number == 0 or place + length > end:
-                raise ValueError("it is cut short or damaged")
+                raise ValueError("it is truncated or damaged")
             yield number, kind, place, place + length
             place += length
 
@@ -181,4 +181,4 @@ class _Walk:
             value |= (byte & 0x7F) << shift
             if byte < 0x80:
                 return value, place
-        raise ValueError("it is cut short or damaged")
+        raise ValueError("it is truncated or damaged")

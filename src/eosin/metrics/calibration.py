@@ -81,7 +81,7 @@ def reliability_bins(targets: IntArray, probabilities: FloatArray) -> Reliabilit
     targets, probabilities = _check_shapes(targets, probabilities)
     if probabilities.size and (probabilities.min() < 0 or probabilities.max() > 1):
         raise DataError(
-            f"`probabilities` must lie in 0 to 1, "
+            f"`probabilities` must be between 0 and 1, "
             f"got {probabilities.min():g} to {probabilities.max():g}"
         )
     confidence = probabilities.max(axis=1)

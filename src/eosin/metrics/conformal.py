@@ -69,7 +69,7 @@ def calibrate(
     table = check_probabilities(probabilities)
     targets = check_classes("targets", targets, table.shape[1])
     if not 0 < alpha < 1:
-        raise DataError(f"`alpha` must lie between 0 and 1, got {alpha}")
+        raise DataError(f"`alpha` must be between 0 and 1, got {alpha}")
     codes = encode(groups)
     if not len(table) == len(targets) == len(codes) or len(class_names) != table.shape[1]:
         raise DataError(
@@ -82,7 +82,7 @@ def calibrate(
     needed = groups_needed(alpha)
     if sizes[scarce] < needed:
         reason = (
-            f"{quantity(sizes[scarce], 'group')} of {scarce!r} where "
+            f"{quantity(sizes[scarce], 'group')} of {scarce!r}, but "
             f"alpha {alpha:g} needs {needed} of each class"
         )
         return ConformalRule(None, sizes, reason)

@@ -53,7 +53,7 @@ def wilson(successes: int, n: int) -> Estimate:
         DataError: ``successes`` is out of range.
     """
     if not 0 <= successes <= n:
-        raise DataError(f"`successes` must lie in 0 to `n` ({n}), got {successes}")
+        raise DataError(f"`successes` must be between 0 and `n` ({n}), got {successes}")
     if n == 0:
         return Estimate(None, reason="nothing was counted")
     share, z2 = successes / n, _Z**2
@@ -213,10 +213,10 @@ def _rows_of(
         rows = np.asarray(predictions)
         take = rows.__getitem__
         if groups is None or isinstance(groups, str):
-            raise DataError("an array needs `groups`, one a row")
+            raise DataError("an array needs `groups`, one per row")
         found = encode(groups)
     if len(found) != len(predictions):
-        raise DataError(f"`groups` must be {len(predictions)}, one a row, got {len(found)}")
+        raise DataError(f"`groups` must be {len(predictions)}, one per row, got {len(found)}")
     return take, found
 
 

@@ -34,7 +34,7 @@ def check_classes(name: str, classes: IntArray, n_classes: int) -> IntArray:
     classes = classes.astype(np.int64)
     if len(classes) and (classes.min() < 0 or classes.max() >= n_classes):
         raise DataError(
-            f"`{name}` must lie in 0 to {n_classes - 1}, got {classes.min()} to {classes.max()}"
+            f"`{name}` must be 0 to {n_classes - 1}, got {classes.min()} to {classes.max()}"
         )
     return classes
 
@@ -199,7 +199,7 @@ def check_probabilities(probabilities: FloatArray) -> FloatArray:
         )
     if table.size and (table.min() < -ROUNDING or table.max() > 1 + ROUNDING):
         raise DataError(
-            f"`probabilities` must lie in 0 to 1, got {table.min():g} to {table.max():g}"
+            f"`probabilities` must be between 0 and 1, got {table.min():g} to {table.max():g}"
         )
     off = np.abs(table.sum(axis=1) - 1)
     if (off > SUM_TOLERANCE).any():

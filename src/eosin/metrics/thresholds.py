@@ -186,7 +186,7 @@ def net_benefit(
     if scores.ndim != 1 or scores.shape != positive.shape or not len(scores):
         raise DataError(f"`is_positive` must have the shape {scores.shape}, got {positive.shape}")
     if not ((cuts > 0) & (cuts < 1)).all():
-        raise DataError("`thresholds` must lie between 0 and 1")
+        raise DataError("`thresholds` must be between 0 and 1")
     hits, false = (_count_from(scores[own], cuts) for own in (positive, ~positive))
     odds, n = cuts / (1 - cuts), len(scores)
     share = positive.mean()

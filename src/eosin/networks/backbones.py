@@ -85,7 +85,7 @@ def find_timm(rest: str) -> NetworkSpec:
     _, height, width = values["input_size"]
     if height != width:
         raise RecipeError(
-            f"timm:{rest} takes {height} × {width} pixels, but only square images are made here"
+            f"timm:{rest} takes {height} × {width} pixels, but only square images are supported"
         )
     is_fixed = bool(values.get("fixed_input_size"))
     return NetworkSpec(
@@ -175,7 +175,7 @@ def _configuration(rest: str) -> Configuration:
     tagged = models.list_pretrained(f"{rest.partition('.')[0]}.*")
     if "." in rest and rest not in tagged:
         raise UnknownNameError(
-            f"timm has no weights that are called {rest!r}", hint=close_matches(rest, tagged)
+            f"timm has no weights called {rest!r}", hint=close_matches(rest, tagged)
         )
     config = models.get_pretrained_cfg(rest)
     hub = f"{config.architecture}.{config.tag}" if config.hf_hub_id and config.tag else None

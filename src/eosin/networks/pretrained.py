@@ -281,7 +281,7 @@ def _rename_by_order(
     renamed = dict(zip(target, weights.tensors.values(), strict=False))
     for name, foreign in zip(target, weights.tensors, strict=False):
         if name.rpartition(".")[2] != foreign.rpartition(".")[2]:
-            raise ArtifactError(f"{weights.source}: {foreign} does not stand for {name}")
+            raise ArtifactError(f"{weights.source}: {foreign} does not match {name}")
     return renamed
 
 
@@ -328,4 +328,4 @@ def _check_share(
 def _check_finite(weights: Weights, tensors: Mapping[str, torch.Tensor]) -> None:
     for key, value in tensors.items():
         if not torch.isfinite(value).all():
-            raise ArtifactError(f"{weights.source} holds values that are not finite, in {key}")
+            raise ArtifactError(f"{weights.source} contains values that are not finite, in {key}")

@@ -200,6 +200,7 @@ class Experiment(_Entry):
         as_published: Overrides for the published protocol.
         strict: Overrides for the strict one.
         reduced: Overrides of ``--reduced``, for two cores without a GPU.
+        reduced_strict: Overrides of ``--reduced`` for the strict protocol alone.
         members: In place of a recipe: experiments whose mean of probabilities this is.
         images: Number of images that the paper trained and evaluated on, where it differs from the
             data set's.
@@ -215,6 +216,7 @@ class Experiment(_Entry):
     as_published: Overrides = ()
     strict: Overrides = ()
     reduced: Overrides = ()
+    reduced_strict: Overrides = ()
     members: tuple[str, ...] = ()
     images: int | None = None
     differs: dict[Literal["data", "split", "epochs", "weights", "size"], str] = Field(

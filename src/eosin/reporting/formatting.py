@@ -92,9 +92,9 @@ def coverage(reason: str | None) -> int | None:
     return None if found is None else int(found[2])
 
 
-def plain_reason(reason: str | None) -> str:
-    """Return the reason of a metric with its coverage in plain words."""
-    text = reason or ""
+def plain_reason(reason: str | None, unit: str = "group") -> str:
+    """Return the reason of a metric with its coverage in plain words, and groups by their name."""
+    text = (reason or "").replace("group", "patient" if unit == "patient" else "group")
     return _COVERAGE.sub(lambda found: f"{found[1]}; {_coverage_words(found[2])}", text)
 
 

@@ -8,7 +8,14 @@ from typing import Any
 
 from eosin.artifacts.comparison import Comparison
 from eosin.artifacts.integrity import replace_texts
-from eosin.artifacts.layout import AS_PUBLISHED, STRICT, ComparisonFolder, ModelFolder, RunFolder
+from eosin.artifacts.layout import (
+    AS_PUBLISHED,
+    OUT_OF_FOLD,
+    STRICT,
+    ComparisonFolder,
+    ModelFolder,
+    RunFolder,
+)
 from eosin.artifacts.manifest import write_table
 from eosin.artifacts.metrics import SplitMetrics
 from eosin.artifacts.versioned import read_document
@@ -20,13 +27,7 @@ from eosin.reporting.card.items import reporting_items
 from eosin.reporting.description import description, title
 from eosin.reporting.formatting import amount, metric_text
 from eosin.reporting.outline import Page, Section, Text, gather_notes
-from eosin.reporting.rendering import (
-    to_html,
-    to_markdown,
-    write_figures,
-    write_page,
-    write_tables,
-)
+from eosin.reporting.rendering import to_html, to_markdown, write_figures, write_page, write_tables
 from eosin.reporting.sections import (
     abstention,
     audit,
@@ -248,10 +249,12 @@ def format_splits(splits: Mapping[str, SplitMetrics]) -> list[str | TextTable]:
 
 def format_split(name: str, split: SplitMetrics) -> list[str | TextTable]:
     """Return the results of one split for the terminal: a title and facts."""
-    patients = "unknown patients"
-    if split.n_patients is not None:
-        patients = quantity(split.n_patients, "patient")
-    images, groups = quantity(split.n_images, "image"), quantity(split.n_groups, "group")
+    sizes = [
+        quantity(split.n_images, "image"),
+        "unknown patients" if split.n_patients is None else quantity(split.n_patients, "patient"),
+        *([quantity(split.n_groups, "group")] if split.unit == "group" else []),
+    ]
+    title = "out-of-fold" if name == OUT_OF_FOLD else name.replace("_", " ")
     facts = (
         *results.headline_facts(split),
         *decisions.terminal_facts(split),
@@ -260,7 +263,7 @@ def format_split(name: str, split: SplitMetrics) -> list[str | TextTable]:
         *results.support_facts(split),
     )
     plain = [f"  {fact:<18} {value}" for fact, value in facts]
-    return [f"{name}: {images}, {patients}, {groups}", TextTable([("", ""), *facts], plain=plain)]
+    return [f"{title}: {', '.join(sizes)}", TextTable([("", ""), *facts], plain=plain)]
 
 
 def format_comparison(comparison: Comparison) -> list[str | TextTable]:

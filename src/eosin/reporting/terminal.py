@@ -9,7 +9,7 @@ from typing import Any
 from eosin.artifacts.layers import LayerTable
 from eosin.artifacts.metrics import Abstention, SplitMetrics
 from eosin.artifacts.predictions import NORMALISED, PredictionRecord
-from eosin.core.text import count, duration, quantity
+from eosin.core.text import count, duration, of_groups, quantity
 from eosin.core.types import SPLITS, Samples
 from eosin.metrics.catalogue import HEADLINE
 from eosin.reporting.formatting import many_undecided, metric_label, metric_text
@@ -61,8 +61,7 @@ def format_abstained(table: Any, rule: Abstention | None = None) -> list[str]:
 def format_samples(samples: Samples) -> str:
     """Return the number of images, groups and classes of a table, and the sizes of its splits."""
     frame = samples.frame
-    groups = frame["group"].nunique()
-    shown = f"{len(samples):,} images, {quantity(groups, 'group')}"
+    shown = f"{len(samples):,} images{samples.of_groups}"
     sizes = frame["label"].value_counts()
     named = ", ".join(f"{name} {sizes[name]:,}" for name in samples.class_names if name in sizes)
     shown += f" ({named})" if len(sizes) <= _MOST_CLASSES else f", {len(sizes)} classes"
@@ -86,8 +85,7 @@ def split_facts(splits: Mapping[str, SplitMetrics]) -> dict[str, object]:
     return {
         name: ", ".join(
             [
-                quantity(split.n_images, "image"),
-                quantity(split.n_groups, "group"),
+                f"{quantity(split.n_images, 'image')}{of_groups(split.n_groups, split.unit)}",
                 *(
                     f"{metric_label(key, short=True)} {metric_text(split.image[key])}"
                     for key in HEADLINE

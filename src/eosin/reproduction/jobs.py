@@ -115,6 +115,7 @@ def _make_job(
     overrides = [*_overrides(experiment, protocol), *places]
     if size == "reduced":
         overrides += experiment.reduced
+        overrides += experiment.reduced_strict if protocol == STRICT else ()
     if size == "quick":
         overrides += _quick(full, find_spec(full.model.name))
     recipe = read_recipe(find_recipe(experiment.recipe), overrides)

@@ -40,7 +40,7 @@ def choose_device_settings(device: str, precision: str, threads: int | None) -> 
         there = ", ".join(name for name, present in available.items() if present)
         raise RecipeError(
             f"'train.device' is {device!r}, which this machine does not have",
-            hint=f"Here: {there}, or auto",
+            hint=f"Available: {there}, or auto",
         )
     threads = thread_limit() or threads
     if threads is not None:

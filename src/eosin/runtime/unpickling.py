@@ -40,7 +40,7 @@ def read_pickled_tensors(path: Path) -> dict[str, torch.Tensor]:
         raise ArtifactError(f"{path} does not exist") from None
     except UnpicklingError as error:
         raise ArtifactError(
-            f"{path} is damaged, or holds more than tensors and plain values"
+            f"{path} is damaged, or contains more than tensors and plain values"
         ) from error
     except MemoryError:
         raise ArtifactError(f"{path} needs more memory than is free") from None

@@ -67,7 +67,7 @@ def test_another_major_version_is_refused(tmp_path, version):
 def test_a_file_without_a_version_is_refused(tmp_path):
     with pytest.raises(ArtifactError, match="is in format none"):
         check_version(tmp_path, {})
-    with pytest.raises(ArtifactError, match="should hold a JSON object, got list"):
+    with pytest.raises(ArtifactError, match="should contain a JSON object, got list"):
         check_version(tmp_path, [])
 
 

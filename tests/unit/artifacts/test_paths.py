@@ -65,11 +65,11 @@ def test_images_of_a_bundle_are_resolved_one_by_one(root):
 @pytest.mark.parametrize(
     ("cell", "cause"),
     [
-        ("C:\\data\\a.png", "a drive of Windows"),
-        ("C:/data/a.png", "a drive of Windows"),
-        ("\\\\server\\share\\a.png", "a drive of Windows"),
-        ("file:///data/a.png", "an address"),
-        ("https://example.org/a.png", "an address"),
+        ("C:\\data\\a.png", "a Windows drive"),
+        ("C:/data/a.png", "a Windows drive"),
+        ("\\\\server\\share\\a.png", "a Windows drive"),
+        ("file:///data/a.png", "a URL"),
+        ("https://example.org/a.png", "a URL"),
     ],
 )
 def test_a_path_of_another_machine_is_refused_with_its_row(root, cell, cause):

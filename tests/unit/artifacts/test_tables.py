@@ -125,7 +125,7 @@ def test_a_guess_of_the_encoding_is_noted(save):
         (b"path,label\n\x81,x\n", "encoding"),
         ("path,label\na,x\nb,y,z\n", "row 3 has 3 cells"),
         ("path,label\n\na\nb,x\n", "row 3 has 1 cell"),
-        ("path,label,patient\na,x,1\nb,y", "cut off in row 3"),
+        ("path,label,patient\na,x,1\nb,y", "truncated in row 3"),
         ("path,label,label \na,x,y\n", "more than one column called 'label'"),
         ("path,label\na,x\nPath ,label\npath,label \n", "row 4 repeats the header"),
         ('path,label\n"a,x\nb,y\n', "quotes"),
@@ -156,5 +156,5 @@ def test_a_header_that_ends_in_separators_does_not_make_rows_cut_off(save, rows,
 
 
 def test_a_row_that_is_shorter_than_all_others_is_cut_off(save):
-    with pytest.raises(ManifestError, match="cut off in row 3: it has 3 of 5 cells"):
+    with pytest.raises(ManifestError, match="truncated in row 3: it has 3 of 5 cells"):
         read_table(save("path,label,patient,,\na,x,12,,\nb,y,1"))

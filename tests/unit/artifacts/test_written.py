@@ -87,13 +87,13 @@ def test_a_name_that_is_no_text_is_written_escaped(tmp_path, name):
     ("data", "reason"),
     [
         (b"", "empty"),
-        (b"path,label\na,b", "cut off"),
+        (b"path,label\na,b", "truncated"),
         (b"path,label\na,b\nc\n", "row 3"),
         (b"path,label,path\na,b,c\n", "'path'"),
         (b'path,label\na,"b\n', "end of data"),
         (b"path,label\na,b\0\n", "NUL"),
         (b"path,label\na,\xff\n", "utf-8"),
-        (b"\0" * 30, "cut off"),
+        (b"\0" * 30, "truncated"),
         (b"path,label\n" + b"a" * 200_000 + b",b\n", "field"),
     ],
 )

@@ -555,11 +555,11 @@ class TestSites:
             ),
             (
                 lambda frame: frame.assign(site="north"),
-                "the column `site` holds 'north' alone, but two are needed",
+                "the column `site` contains only 'north', but at least two sites are needed",
             ),
             (
                 lambda frame: frame.assign(site=["south", *frame["site"][1:]]),
-                "the group 'north-0' is at two sites, 'south' and 'north'",
+                "the patient 'north-0' is at two sites, 'south' and 'north'",
             ),
         ],
     )

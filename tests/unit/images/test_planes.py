@@ -66,7 +66,9 @@ def test_time_points_and_focal_planes_are_refused_by_name(tmp_path, shape, axes,
     tifffile.imwrite(
         tmp_path / "a.ome.tif", np.zeros(shape, np.uint16), ome=True, metadata={"axes": axes}
     )
-    with pytest.raises(ImageError, match=f"has the axes {result}; one plane at one time"):
+    with pytest.raises(
+        ImageError, match=f"has the axes {result}; only one focal plane and one time"
+    ):
         decode_planes(tmp_path / "a.ome.tif")
 
 
@@ -143,7 +145,7 @@ def test_colours_of_16_bits_in_a_png_do_not_lose_half_of_them(tmp_path):
         data += struct.pack(">I", len(content)) + kind + content + check
     (tmp_path / "a.png").write_bytes(data)
     assert decode_image(tmp_path / "a.png").tolist() == [[[64, 66, 68]]]
-    with pytest.raises(ImageError, match="16 bits a colour"):
+    with pytest.raises(ImageError, match="16 bits per colour"):
         decode_planes(tmp_path / "a.png")
 
 

@@ -154,7 +154,7 @@ def test_a_table_s_paths_may_start_from_its_own_folder(write, tmp_path):
 def test_a_row_that_would_be_two_images_is_refused(write, tmp_path):
     table = read_features(write(path=[cell.rpartition("/")[2] for cell in CELLS]))
     samples = manifest(tmp_path, "one/v.png", "two/v.png")
-    with pytest.raises(DataError, match=r"one row stands for .*one/v\.png and for .*two/v\.png"):
+    with pytest.raises(DataError, match=r"one row matches both .*one/v\.png and .*two/v\.png"):
         match_rows(table, samples)
 
 

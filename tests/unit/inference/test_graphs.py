@@ -82,7 +82,7 @@ def odd_files():
             {},
         ),
         "another file": (plain_nodes(), [elsewhere], {}),
-        "weights that lie in another file": ([outside], (), {}),
+        "weights in another file": ([outside], (), {}),
         "function": (plain_nodes(), [weight()], {"functions": [function]}),
     }
 

@@ -99,7 +99,7 @@ def test_refusals():
         metrics.softmax(np.zeros((1, 2)), 0.0)
     with pytest.raises(DataError, match="finite"):
         metrics.fit_temperature(np.array([[np.inf, 0.0]]), np.array([0]))
-    with pytest.raises(DataError, match="must lie in 0 to 1"):
+    with pytest.raises(DataError, match="must be between 0 and 1"):
         metrics.reliability_bins(np.array([0]), np.array([[2.0, -1.0]]))
     with pytest.raises(DataError, match="one row of numbers per target"):
         metrics.reliability_bins(np.array([0, 1]), np.array([[0.5, 0.5]]))

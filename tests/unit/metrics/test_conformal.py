@@ -116,7 +116,7 @@ def test_too_few_groups_of_a_class_are_refused_by_name(alpha, needed):
         else:
             assert rule.quantiles is None
             assert rule.reason.startswith(f"{n_benign} group")
-            assert f"of 'benign' where alpha {alpha:g} needs {needed} of each class" in rule.reason
+            assert f"of 'benign', but alpha {alpha:g} needs {needed} of each class" in rule.reason
 
 
 def test_a_set_holds_what_is_probable_enough_in_its_own_class():

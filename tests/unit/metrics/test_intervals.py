@@ -308,7 +308,7 @@ def test_wilson_against_scipy(k, n):
 
 def test_wilson_of_nothing():
     assert wilson(0, 0).value is None
-    with pytest.raises(DataError, match="must lie in 0 to `n`"):
+    with pytest.raises(DataError, match="must be between 0 and `n`"):
         wilson(4, 3)
 
 

@@ -54,7 +54,7 @@ def test_a_registered_name_is_found_as_ever():
         ("tim:resnet18", "unknown family of models 'tim'. Did you mean 'timm'?"),
         ("timm:resnet118", "timm has no model 'resnet118'. Did you mean 'resnet18' or"),
         ("timm:resnet118.tv_in1k", "timm has no model 'resnet118.tv_in1k'. Did you mean"),
-        ("timm:resnet18.tv", "timm has no weights that are called 'resnet18.tv'. Did you mean"),
+        ("timm:resnet18.tv", "timm has no weights called 'resnet18.tv'. Did you mean"),
         ("timm:", "timm has no model ''. timm.list_models() lists those that it has"),
         ("timm:of no kind", "timm has no model 'of no kind'. timm.list_models() lists"),
         ("timm:lab/x", "timm has no model 'lab/x'. A repository of the hub is "),

@@ -358,7 +358,7 @@ def test_tensors_of_another_kind_in_the_same_place_are_refused():
     stem = network.backbone.conv_stem
     del network.backbone.conv_stem
     network.backbone.conv_stem = stem  # the last one now
-    with pytest.raises(EosinError, match=r"does not stand for backbone\.bn1\.bias"):
+    with pytest.raises(EosinError, match=r"does not match backbone\.bn1\.bias"):
         load_pretrained(network, LITE0, "imagenet")
 
 

@@ -26,7 +26,7 @@ def test_an_audit_that_cannot_know_of_patients_says_so():
     assert not any("duplicates" in line for line in result)
     assert "patient of all 3 images is unknown" in result[-1]
     report = AuditReport(n_images=3, n_groups=2, splits={}, findings=[], n_unknown_patients=0)
-    assert format_audit(report) == ["3 images, 2 groups", "No duplicates or leaks found."]
+    assert format_audit(report) == ["3 images of 2 groups", "No duplicates or leaks found."]
     some = format_audit(report.model_copy(update={"n_unknown_patients": 1}))
     assert not any("duplicates" in line for line in some)
     assert "1 of 3 images" in some[-1]
@@ -81,7 +81,7 @@ def test_a_reason_is_told_once_and_images_without_a_group_are_a_caution():
     assert tells(lines[-1], "caution", "no patient or group")
     assert sum("an interval needs" in line for line in lines) == 1
     alone = split().model_copy(update={"n_images": 1, "n_patients": 1, "n_groups": 1})
-    assert tells(lines_of("test", alone)[0], "test", "1 image", "1 patient", "1 group")
+    assert tells(lines_of("test", alone)[0], "test", "1 image", "1 patient")
 
 
 def test_a_split_of_before_tells_its_threshold_alone():

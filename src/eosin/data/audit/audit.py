@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -18,11 +19,13 @@ from eosin.data.audit.table import AuditTable
 from eosin.images.hashes import FileHash, FileHashes
 from eosin.images.stacks import single_images
 
+_Noun = Kind | Literal["same_patient"]
 #: Number of examples that are named; all are in the pairs.
 _NAMED = 3
 
-_NOUNS: dict[Kind, tuple[str, str]] = {
+_NOUNS: dict[_Noun, tuple[str, str]] = {
     "same_path": ("image file", "image files"),
+    "same_patient": ("patient", "patients"),
     "same_group": ("group", "groups"),
     "same_accession": ("accession", "accessions"),
     "same_cluster": ("cluster of look-alike tiles", "clusters of look-alike tiles"),
@@ -32,7 +35,7 @@ _NOUNS: dict[Kind, tuple[str, str]] = {
     "alike_names": ("name", "names"),
     "label_conflict": ("image", "images"),
 }
-_HOW: dict[Kind, str] = {
+_HOW: dict[str, str] = {
     "identical_bytes": " as exact copies under different names",
     "identical_pixels": " with exactly the same pixels in different files",
     "near_duplicate": " as near copies",
@@ -48,8 +51,9 @@ _BY_NAME = ("same_group", "same_cluster", "same_accession", "alike_names")
 #: Subsets in the order of the report.
 _TRAINED, _OUTSIDE = "model's training", "outside"
 _LOOKED = (
-    "The external images were compared with those that the model was trained and chosen on: by "
-    "file, by pixels, and by the names of groups. Modified copies were not searched for."
+    "The external images were compared with those that the model was trained and selected on: by "
+    "file, by pixels, and by the names of patients and groups. Modified copies were not searched "
+    "for."
 )
 _NAMES_ALONE = (
     "No image is shared, only names: in another data set the same name may mean another patient."
@@ -57,7 +61,7 @@ _NAMES_ALONE = (
 
 
 def describe(
-    kind: Kind,
+    kind: _Noun,
     parts: tuple[str | None, str | None],
     names: Sequence[str],
     n_touched: int,
@@ -134,6 +138,7 @@ def audit_samples(
     return AuditReport(
         n_images=len(table.paths),
         n_groups=len(set(table.groups)),
+        n_patients=table.n_patients,
         splits={part: _size(table, part) for part in table.named_parts},
         findings=_sorted(findings),
         reach=() if near_duplicates is None else near_duplicates.reach,
@@ -161,8 +166,9 @@ def _make_finding(
         severity = "warning"
     touched = {row for overlap in overlaps for row in overlap.rows}
     names = [table.name_of(kind, overlap) for overlap in overlaps]
+    noun: _Noun = "same_patient" if table.are_patients(kind, overlaps) else kind
     n_images = table.parts.count(parts[1])
-    message = describe(kind, parts, names, len(touched), n_images, has_copies=table.has_copies)
+    message = describe(noun, parts, names, len(touched), n_images, has_copies=table.has_copies)
     pairs = [
         Pair(
             a=table.paths[overlap.a],
@@ -213,6 +219,7 @@ def merge_audits(reports: Sequence[AuditReport], names: Sequence[str] | None = N
         },
         findings=_sorted(found.values()),
         reach=tuple(dict.fromkeys(words for report in reports for words in report.reach)),
+        n_patients=max(report.n_patients or 0 for report in reports),
         n_unknown_patients=max(report.n_unknown_patients or 0 for report in reports),
         repair=reports[0].repair,
     )

@@ -14,7 +14,7 @@ from eosin.data.audit.near_duplicates import Link
 
 #: A pair of subsets; equal for what is shared inside one.
 PartPair = tuple[str | None, str | None]
-_INDIRECT = "by way of other images"
+_INDIRECT = "through other images"
 #: Rows of one spelling that are listed.
 _LISTED = 5
 

@@ -91,6 +91,11 @@ class AuditTable:
         return COPY in self._frame
 
     @property
+    def n_patients(self) -> int:
+        """Number of known patients."""
+        return len({*self._frame.get("patient", ())} - {""})
+
+    @property
     def n_unknown_patients(self) -> int:
         """Number of images without a known patient."""
         if "patient" not in self._frame:
@@ -243,6 +248,14 @@ class AuditTable:
             "near_duplicate": group_near_duplicates(links, self.parts, order, differ=differ),
             "label_conflict": group_near_duplicates(links, self.parts, order, differ=conflict),
         }
+
+    def are_patients(self, kind: Kind, overlaps: Iterable[Overlap]) -> bool:
+        """Return True if overlaps are of groups that are a patient each."""
+        patients = self._frame.get("patient", [""] * len(self.paths))
+        own = [group == patient for group, patient in zip(self.groups, patients, strict=True)]
+        return kind == "same_group" and all(
+            one.how == _TWO_GROUPS or all(own[row] for row in one.rows) for one in overlaps
+        )
 
     def name_of(self, kind: Kind, overlap: Overlap) -> str:
         """Return the name of one shared thing for a message."""

@@ -63,7 +63,7 @@ class Allowance:
         """Count one member; raises DataError if there are too many."""
         self._files += 1
         if self._files > self.limits.files:
-            raise self.refuse(f"holds more than {self.limits.files:,} files")
+            raise self.refuse(f"contains more than {self.limits.files:,} files")
 
     def count_bytes(self, count: int) -> None:
         """Count bytes that are about to be written; raises DataError if they are too many."""

@@ -78,8 +78,7 @@ def is_fetched(folder: Path, file: RemoteFile, entry: FetchedFile | None) -> boo
     wanted = _wanted_sum(entry) or file.checksum
     if wanted is None:
         raise DownloadError(
-            f"{path} is there already, but neither a record nor a published checksum tells "
-            "whether it is whole",
+            f"{path} exists already, but there is no record and no published checksum to verify it",
             hint=_MOVE_AWAY,
         )
     algorithm = wanted.partition(":")[0]
@@ -137,7 +136,7 @@ def _check_sum(part: Part, file: RemoteFile, url: str, entry: FetchedFile | None
     part.discard()
     whose = "was published" if file.checksum else "was recorded when it was first fetched"
     raise DownloadError(
-        f"{url} served a file with {found}, where {wanted} {whose}: it was deleted",
+        f"{url} served a file with {found}, but {wanted} {whose}: it was deleted",
         hint="Try again; if this persists, the file was changed or tampered with",
     )
 
@@ -168,7 +167,7 @@ def _open(
     if target.exists():
         shutil.rmtree(work, ignore_errors=True)
         raise DownloadError(
-            f"{target} is there already, and {file.name} would unpack to it", hint=_MOVE_AWAY
+            f"{target} exists already, and {file.name} would be unpacked to it", hint=_MOVE_AWAY
         )
     with progress_bar(f"Checking {came.name}", unit="bytes") as advance:
         digest, files, size = _hash_tree(came, advance)

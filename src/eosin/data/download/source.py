@@ -119,7 +119,7 @@ def read_fetch_record(folder: Path, source: Source) -> FetchRecord | None:
     record = read_document(path, FetchRecord)
     if record.dataset != source.name:
         raise ArtifactError(
-            f"{folder} holds the data set {record.dataset!r}, not {source.name!r}",
+            f"{folder} contains the data set {record.dataset!r}, not {source.name!r}",
             hint="Choose another folder with -o",
         )
     return record

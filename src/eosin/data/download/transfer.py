@@ -144,7 +144,7 @@ class Transfer:
             return
         if came > expected:
             self.part.discard()
-            raise CutError(f"the server sent more than the {expected} bytes that it promised")
+            raise CutError(f"the server sent more than the {expected} bytes that it announced")
         raise CutError(f"the connection ended after {came} of {expected} bytes")
 
     def _write(self, response: Any, came: int, expected: int | None) -> None:
@@ -168,11 +168,11 @@ class Transfer:
             more = response.status_code == PARTIAL and response.raw.read(1)
         origin = self.part.origin()
         if more and origin is not None and origin.length is None:
-            raise CutError(f"the connection ended after {size} bytes, and the file has more")
+            raise CutError(f"the connection ended after {size} bytes, before the end of the file")
         if more:
             self.part.discard()
             raise DownloadError(
-                f"{url} promised {size} bytes and has more: the file cannot be trusted",
+                f"{url} announced {size} bytes and has more: the file cannot be trusted",
                 hint="Try again later, or inform its provider",
             )
 
@@ -246,12 +246,12 @@ def _as_cuts(url: str) -> Iterator[None]:
     except broken.SSLError as error:
         raise DownloadError(
             f"{url} has no certificate that this machine trusts",
-            hint="Check the clock and the network; a proxy may want REQUESTS_CA_BUNDLE",
+            hint="Check the clock and the network; a proxy may need REQUESTS_CA_BUNDLE",
         ) from error
     except (broken.InvalidSchema, broken.InvalidURL, broken.MissingSchema) as error:
         raise DownloadError(f"{url} leads to no http(s) address: {error}") from error
     except broken.TooManyRedirects as error:
-        raise DownloadError(f"{url} redirects in a circle") from error
+        raise DownloadError(f"{url} redirects in a loop") from error
     except (broken.Timeout, urllib3.exceptions.ReadTimeoutError) as error:
         raise CutError("the server stopped sending") from error
     except broken.ConnectionError as error:
@@ -327,7 +327,7 @@ class Part:
                 return self._check_rest(response, start, length)
             if length is not None and length == self.size:
                 return length, length
-            raise self._give_up("the server has no such part of the file any more")
+            raise self._give_up("the server no longer has that part of the file")
         if not response.ok:
             raise DownloadError(f"{response.url} answered {status} {response.reason}")
         kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
@@ -343,7 +343,9 @@ class Part:
         origin = self.origin() or Origin("", "", None)
         other = None not in (length, origin.length) and length != origin.length
         if start != self.size or other:
-            raise self._give_up("the server sent another part than the one that was asked for")
+            raise self._give_up(
+                "the server sent a different part of the file from the one requested"
+            )
         # Not all servers heed If-Range, so the version is compared here, too.
         header = "ETag" if origin.validator.startswith('"') else "Last-Modified"
         if origin.validator and response.headers.get(header, origin.validator) != origin.validator:

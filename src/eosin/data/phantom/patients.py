@@ -100,7 +100,7 @@ class Patient:
     def section_stain(self, section: int) -> Stain:
         """Return the true stain of one section, from 0; raises DataError if it is out of range."""
         if not 0 <= section < 26:
-            raise DataError(f"`section` must lie between 0 and 25, got {section}")
+            raise DataError(f"`section` must be between 0 and 25, got {section}")
         return _section_stain(self, section)
 
 
@@ -224,12 +224,12 @@ class PhantomOptions:
     def _check_classes(self) -> None:
         fraction = self.malignant_fraction
         if not (_is_number(fraction) and 0 < fraction < 1):
-            raise DataError(f"`malignant_fraction` must lie between 0 and 1, got {fraction!r}")
+            raise DataError(f"`malignant_fraction` must be between 0 and 1, got {fraction!r}")
         malignant = math.floor(self.patients * fraction + 0.5)
         if not 1 <= malignant <= self.patients - 1:
             raise DataError(
-                f"`malignant_fraction` must leave each class a patient, got {fraction} of "
-                f"{self.patients}",
+                f"`malignant_fraction` must give each class at least one patient, got {fraction} "
+                f"of {self.patients}",
                 hint="Move it towards 0.5, or raise `patients`",
             )
 
@@ -263,7 +263,7 @@ def _check_count(name: str, value: Any, low: int, high: int | None = None) -> No
 
 def _check_knob(name: str, value: Any) -> None:
     if not (_is_number(value) and 0 <= value <= _LARGEST_KNOB):
-        raise DataError(f"`{name}` must lie between 0 and {_LARGEST_KNOB:g}, got {value!r}")
+        raise DataError(f"`{name}` must be between 0 and {_LARGEST_KNOB:g}, got {value!r}")
 
 
 def _check_magnifications(values: Any) -> None:
@@ -274,4 +274,4 @@ def _check_magnifications(values: Any) -> None:
         if not (isinstance(value, str) and value in FIELD_UM):
             raise DataError(f"`magnifications` must be of {known}, got {value!r}")
     if len(set(values)) < len(values):
-        raise DataError(f"`magnifications` must not repeat itself, got {values!r}")
+        raise DataError(f"`magnifications` must not contain duplicates, got {values!r}")

@@ -219,7 +219,7 @@ def _find_odd_sizes(values: list[Measures], limits: Thresholds) -> tuple[BoolArr
     counted = Counter(sizes)
     (usual, number), *_ = counted.most_common(1) or [((0, 0), 0)]
     if number <= limits.common_size * len(sizes):
-        note = f"sizes were not evaluated: of {len(counted)} sizes none is that of most images"
+        note = f"sizes were not evaluated: most images share none of the {len(counted)} sizes"
         return np.zeros(len(sizes), dtype=bool), [note] if sizes else []
     return np.array([size != usual for size in sizes], dtype=bool), []
 

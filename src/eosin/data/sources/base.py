@@ -270,7 +270,7 @@ def note_differences(
     """Return sentences on table rows without a file, and on files without a row."""
     named, there = [ImageReference.parse(image).path for image in images], set(files)
     absent = [file for file in named if file not in there]
-    such = f"of {table} not there, such as {min(absent)}" if absent else ""
+    such = f"of {table} missing, such as {min(absent)}" if absent else ""
     counts = [
         (len(absent), such),
         (len(there.difference(named)), f"{whose}not in {table}: left out"),

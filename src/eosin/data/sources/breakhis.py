@@ -120,7 +120,7 @@ def collect_breakhis(root: Path, options: Mapping[str, Any]) -> Any:
     if not rows:
         raise DataError(
             f"{root} contains no BreakHis image (SOB_<B|M>_<type>-<yy>-<id>-<mag>-<seq>.png)",
-            hint="Name the folder that holds BreaKHis_v1, or read class folders: "
+            hint="Name the folder that contains BreaKHis_v1, or read class folders: "
             "--set data.dataset=folder",
         )
     paths = (row["path"] for row in rows)
@@ -128,8 +128,8 @@ def collect_breakhis(root: Path, options: Mapping[str, Any]) -> Any:
     table = pd.DataFrame(rows, dtype=object)
     table["mpp"] = _scales(root, table)
     counts = (
-        (odd, "with other names: left out"),
-        (moved, "in the folder of the other class: the name is believed"),
+        (odd, "with other file names: left out"),
+        (moved, "in the folder of the other class: the class in the file name is used"),
     )
     table.attrs[NOTES] = note_counts(counts, found.left_out)
     return table

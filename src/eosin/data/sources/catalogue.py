@@ -105,7 +105,7 @@ def _format_counts(facts: DataSetFacts, frame: Any) -> list[str]:
         return []
     found = [_find(count, facts.parts, frame) for count in counts]
     if all(number == count.images for number, count in zip(found, counts, strict=True)):
-        return [f"complete: all {sum(found):,} images of {facts.name} are here"]
+        return [f"complete: all {sum(found):,} images of {facts.name} are present"]
     pairs = list(zip(counts, found, strict=True))
     shown = [
         _format(count, number, facts.parts) for count, number in pairs if number != count.images

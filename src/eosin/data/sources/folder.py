@@ -234,8 +234,9 @@ def _check_patients_as_classes(root: Path, rows: Sequence[_Row]) -> None:
     firsts = sorted({row.label for row in rows})
     seconds = sorted({row.patient for row in rows if row.patient})
     raise DataError(
-        f"{root} contains {len(firsts)} folders ({some(firsts, 3)}), which all hold the same few "
-        f"({some(seconds, 3)}): they look like patients, and these like classes",
+        f"{root} contains {len(firsts)} folders ({some(firsts, 3)}), which all contain the same "
+        f"few folders ({some(seconds, 3)}): they look like patients, and the "
+        "inner ones like classes",
         hint="To read it that way: --set data.options.layout=patient/class or keep the folders as "
         "classes: --set data.options.layout=class/patient",
     )

@@ -59,16 +59,16 @@ def collect_idc(root: Path, options: Mapping[str, Any]) -> Any:
     if not rows:
         raise DataError(
             f"{root} contains no IDC patch (<patient>_idx5_x<x>_y<y>_class<0|1>.png)",
-            hint="Name the folder that holds one folder per patient, or read class folders: "
+            hint="Name the folder that contains one folder per patient, or read class folders: "
             "--set data.dataset=folder",
         )
     check_foreign_folders("idc", root, (row[0] for row in rows), _FOLDERS, " and ".join(CLASSES))
     columns = ["path", "label", "patient", "group", "x", "y"]
     table = pd.DataFrame(sorted(rows), columns=columns, dtype=object)
     counts = (
-        (copies, "there a second time under the same name: left out"),
-        (odd, "with other names: left out"),
-        (moved, "in the folder of the other class: the name is believed"),
+        (copies, "with a duplicate file name: left out"),
+        (odd, "with other file names: left out"),
+        (moved, "in the folder of the other class: the class in the file name is used"),
     )
     table.attrs[NOTES] = note_counts(counts, found.left_out)
     return table

@@ -56,7 +56,7 @@ def collect_lc25000(root: Path, options: Mapping[str, Any]) -> Any:
     if not rows:
         raise DataError(
             f"{root} contains no images in the class folders {', '.join(sorted(wanted))}",
-            hint="Name the folder that holds lung_colon_image_set",
+            hint="Name the folder that contains lung_colon_image_set",
         )
     table = pd.DataFrame(rows, columns=["path", "label"], dtype=object)
     clusters = take_file(root, options, "clusters", _TABLE)
@@ -90,7 +90,7 @@ def _add_clusters(table: Any, path: Path, wanted: set[str]) -> list[str]:
     return note_counts(
         [
             (unknown, f"not in {path.name}: each its own group, and {leak}"),
-            (len(absent), f"of {path.name} not there"),
+            (len(absent), f"of {path.name} missing"),
         ]
     )
 
@@ -125,14 +125,14 @@ register(
         name="lc25000",
         title="Lung and Colon Cancer Histopathological Images (LC25000)",
         homepage=_HOMEPAGE,
-        licence="free to use for AI researchers, as its makers say; no licence is named",
+        licence="free for AI researchers, according to its authors; no licence is stated",
         citation=(
             "Borkowski et al., Lung and Colon Cancer Histopathological Image Dataset (LC25000), "
             "arXiv:1912.12142, 2019"
         ),
         unpacks_to="lung_colon_image_set/{lung,colon}_image_sets/<class>/*.jpeg: "
         "25,000, 768 × 768 px",
-        obstacle="its makers serve it as a torrent, and copies of it want an account",
+        obstacle="its authors provide it as a torrent, and other copies need an account",
         instruction=(
             "Get LC25000.zip (1.85 GB) with a torrent program from "
             "https://academictorrents.com/details/7a638ed187a6180fd6e464b3666a6ea0499af4af"

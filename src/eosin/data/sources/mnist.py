@@ -37,12 +37,12 @@ def collect_mnist(root: Path, options: Mapping[str, Any]) -> Any:
             tables.append(_collect_part(root, images, labels, split))
         elif images is not None or labels is not None:
             there, lacking = ("images", "labels") if images else ("labels", "images")
-            notes.append(f"{split}: left out, for it has {there} but no {lacking}")
+            notes.append(f"{split}: left out, because it has {there} but no {lacking}")
     if not tables:
         raise DataError(
             f"{root} contains no images and labels of MNIST"
             + (f" ({'; '.join(notes)})" if notes else ""),
-            hint="Name the folder that holds train-images-idx3-ubyte.gz and its like",
+            hint="Name the folder that contains train-images-idx3-ubyte.gz and the other files",
         )
     table = pd.concat(tables, ignore_index=True)
     table.attrs[NOTES] = [*notes, "no writers are known: each image is its own group"]
@@ -59,9 +59,9 @@ def _find(root: Path, stem: str, kind: str) -> Path | None:
 def _collect_part(root: Path, images: Path, labels: Path, split: str) -> Any:
     digits, n_images = read_labels(labels), count_items(images)
     if n_images != len(digits):
-        raise DataError(f"{images} holds {n_images} images, but {labels} {len(digits)} labels")
+        raise DataError(f"{images} has {n_images} images, but {labels} has {len(digits)} labels")
     if len(digits) and not 0 <= int(digits.min()) <= int(digits.max()) <= 9:
-        raise DataError(f"{labels} holds {int(digits.max())}; digits from 0 to 9 are meant")
+        raise DataError(f"{labels} has the label {int(digits.max())}; it must be 0 to 9")
     lead = images.relative_to(root).as_posix()
     return pd.DataFrame(
         {

@@ -40,7 +40,7 @@ def collect_oei(root: Path, options: Mapping[str, Any]) -> Any:
     if not rows:
         raise DataError(
             f"{root} contains no images in folders named {', '.join(CLASSES)}",
-            hint="Name the folder that holds one folder per cell line",
+            hint="Name the folder that contains one folder per cell line",
         )
     table = pd.DataFrame(rows, columns=["path", "label"], dtype=object)
     table.attrs[NOTES] = [

@@ -74,8 +74,8 @@ def collect_official(root: Path, folder: Path) -> tuple[Any, list[str]]:
         _collect_part(folder, lead, part, notes) for part in PARTS if _is_whole(folder, part, notes)
     ]
     if not tables:
-        reason = notes[0] if notes else f"none of its {_STEM}*.h5 is a file of a known part"
-        raise DataError(f"{folder} has no part with images and labels: {reason}")
+        reason = notes[0] if notes else f"none of its {_STEM}*.h5 is a file of train, valid or test"
+        raise DataError(f"{folder} has no subset with images and labels: {reason}")
     table = pd.concat(tables, ignore_index=True)
     if not (table["slide"] != "").any():
         table = table.drop(columns=["slide", "x", "y"])
@@ -87,7 +87,7 @@ def _is_whole(folder: Path, part: str, notes: list[str]) -> bool:
     if there["x"] != there["y"]:
         lacking = "y" if there["x"] else "x"
         what = "labels" if there["x"] else "images"
-        notes.append(f"{part}: left out, for its {what} {_STEM}{part}_{lacking}.h5 are not there")
+        notes.append(f"{part}: left out, because its {what} {_STEM}{part}_{lacking}.h5 are missing")
     return all(there.values())
 
 
@@ -96,10 +96,10 @@ def _collect_part(folder: Path, lead: str, part: str, notes: list[str]) -> Any:
     targets = read_labels(folder / f"{_STEM}{part}_y.h5")
     n_images = count_items(images)
     if n_images != len(targets):
-        raise DataError(f"{images} holds {n_images} images, but there are {len(targets)} labels")
+        raise DataError(f"{images} has {n_images} images, but there are {len(targets)} labels")
     if not np.isin(targets, (0, 1)).all():
         odd = int(targets[~np.isin(targets, (0, 1))][0])
-        raise DataError(f"{folder / f'{_STEM}{part}_y.h5'} holds the label {odd}; 0 or 1 is meant")
+        raise DataError(f"{folder / f'{_STEM}{part}_y.h5'} has the label {odd}; it must be 0 or 1")
     slides = _read_slides(folder, part, targets, notes)
     return pd.DataFrame(
         {
@@ -121,7 +121,7 @@ def _read_slides(folder: Path, part: str, targets: IntArray, notes: list[str]) -
     path = next(filter(Path.is_file, files), None)
     own = "each image is its own group, and one slide can be in several subsets"
     if path is None:
-        notes.append(f"{part}: no slides are known ({_STEM}{part}_meta.csv is not there): {own}")
+        notes.append(f"{part}: no slides are known ({_STEM}{part}_meta.csv is missing): {own}")
         return None
     table = read_text_table(path, ["wsi"])
     if len(table) != len(targets):
@@ -183,8 +183,8 @@ def _collect_folders(root: Path) -> tuple[Any, list[str]]:
     if not rows:
         raise DataError(
             f"{root} contains no PatchCamelyon: neither camelyonpatch_level_2_split_*_x.h5, nor "
-            "the class folders 0 and 1, nor these below train, valid, test",
-            hint="Name the folder that holds them",
+            "the class folders 0 and 1, nor these inside train, valid, test",
+            hint="Name the folder that contains them",
         )
     notes = [
         "no slides are known: each image is its own group",
@@ -200,21 +200,19 @@ def _assign_splits(root: Path, table: Any, evaluate_on: str, notes: list[str]) -
     if evaluate_on == "valid":
         if "valid" not in parts:
             raise RecipeError(
-                f"'data.options.evaluate_on' is \"valid\", but {root} has no valid part"
+                f"'data.options.evaluate_on' is \"valid\", but {root} has no subset valid"
             )
         if "test" in parts:
             kept = table["part"] != "test"
             notes.append(
-                f"{count_images(int((~kept).sum()))} of test left out: valid is evaluated on"
+                f"{count_images(int((~kept).sum()))} of test left out: valid is evaluated instead"
             )
             table = table[kept].reset_index(drop=True)
         table["split"] = table["part"].map({"train": "train", "valid": "test"})
     elif parts:
         table["split"] = table["part"].map(_SPLITS)
         if "test" not in parts and "valid" in parts:
-            notes.append(
-                'no test part: the option evaluate_on = "valid" evaluates on the valid part'
-            )
+            notes.append('no subset test: the option evaluate_on = "valid" evaluates valid instead')
     return table
 
 
@@ -350,7 +348,7 @@ register(
         licence="the competition's rules; PCam itself is CC0 1.0",
         citation="Veeling et al., Rotation Equivariant CNNs for Digital Pathology, MICCAI 2018",
         unpacks_to="train/*.tif, train_labels.csv (220,025 images) and test/ without labels",
-        obstacle="Kaggle gives it only to those who are logged in and have accepted its rules",
+        obstacle="Kaggle requires a login and acceptance of the rules",
         instruction=(
             "Log in, accept the rules and download the data at "
             "https://www.kaggle.com/c/histopathologic-cancer-detection/data"

@@ -231,18 +231,18 @@ def check_column(samples: Samples, *, draws_val: bool = False) -> None:
         raise SplitError(
             f"{samples.name}: the column `split` contains only {' and '.join(present)}; "
             f"{' and '.join(missing)} must be there too",
-            hint=_column_mend(missing),
+            hint=_suggest_column(missing),
         )
     _check_training_classes(samples, splits == "train")
 
 
-def _column_mend(missing: list[str]) -> str:
+def _suggest_column(missing: list[str]) -> str:
     if "val" in missing:
         return (
-            "Mark part of train as val, whole groups at a time: stopping, temperature and "
-            "threshold are chosen there, never on test"
+            "Mark part of train as val, keeping groups whole: early stopping, temperature and "
+            "threshold are chosen on it, never on test"
         )
-    return f"Mark some rows as {missing[0]}, whole groups at a time"
+    return f"Mark some rows as {missing[0]}, keeping groups whole"
 
 
 def _check_training_classes(samples: Samples, mask: np.typing.NDArray[np.bool_]) -> None:
@@ -263,7 +263,7 @@ def check_sites(samples: Samples) -> None:
     if "site" not in samples.frame:
         raise SplitError(
             f'{samples.name}: by = "site" needs a column `site`, but there is none',
-            hint="Add it, or divide by patient: --set data.split.by=group",
+            hint="Add it, or split by patient: --set data.split.by=group",
         )
     sites = np.asarray(samples.frame["site"], dtype=object)
     n_empty = int((sites == "").sum())
@@ -274,16 +274,16 @@ def check_sites(samples: Samples) -> None:
         )
     if len(set(sites)) < 2:
         raise SplitError(
-            f"{samples.name}: the column `site` holds {sites[0]!r} alone, but two are needed: "
-            f"one is held out, the others train",
-            hint="Add images of another site, or divide by patient: --set data.split.by=group",
+            f"{samples.name}: the column `site` contains only {sites[0]!r}, but at least two sites "
+            "are needed: one is held out, the others are trained on",
+            hint="Add images of another site, or split by patient: --set data.split.by=group",
         )
     first: dict[str, str] = {}
     for group, site in zip(samples.groups, sites, strict=True):
         if first.setdefault(group, site) != site:
             raise SplitError(
-                f"{samples.name}: the group {group!r} is at two sites, {first[group]!r} and "
-                f"{site!r}: holding one out would leave its images in training",
+                f"{samples.name}: the {samples.unit} {group!r} is at two sites, {first[group]!r} "
+                f"and {site!r}: holding one out would leave its images in training",
                 hint="Give its rows one site, or merge both sites into one",
             )
 
@@ -293,6 +293,6 @@ def check_division(samples: Samples, counts: IntArray, parts: str) -> SplitError
     fewest = samples.class_names[int((counts > 0).sum(axis=0).argmin())]
     return SplitError(
         f"{samples.name}: no division of the {len(counts)} groups was found in which {parts} "
-        f"hold every class; {fewest!r} has the fewest groups",
+        f"contain every class; {fewest!r} has the fewest groups",
         hint=f"Add patients of the class {fewest!r}, merge it with another class, {_BY_IMAGE}",
     )

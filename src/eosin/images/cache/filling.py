@@ -300,7 +300,7 @@ class Reader:
             return Reading(key, state, ImageState(state.content, None, str(error), pixels))
         if fitted.shape != self.settings.shape or fitted.dtype != self.settings.dtype:
             raise ValueError(
-                f"{item.cell}: the store holds {self.settings.dtype} {self.settings.shape}, "
+                f"{item.cell}: the store contains {self.settings.dtype} {self.settings.shape}, "
                 f"got {fitted.dtype} {fitted.shape}"
             )
         return Reading(key, state, ImageState(state.content, None, None, pixels), fitted)

@@ -11,7 +11,7 @@ from eosin.artifacts.model import Embedding
 from eosin.artifacts.predictions import PREFIX
 from eosin.core.text import count, listing, quantity
 from eosin.reporting.description import data_words
-from eosin.reporting.formatting import metric_text, share, times
+from eosin.reporting.formatting import metric_text, plain_reason, share, times
 from eosin.reporting.outline import Cell, Points, Section, make_table
 from eosin.reporting.sections import abstention, decisions
 from eosin.reporting.sections.data import sizes_by
@@ -298,7 +298,9 @@ def _target_missed(run: FinishedRun) -> str:
 
 def _no_abstention(run: FinishedRun) -> str:
     rule = abstention.rule_of(run)
-    return f"The model never abstains: {rule.reason.rstrip('.')}." if rule and rule.reason else ""
+    if rule is None or not rule.reason:
+        return ""
+    return f"The model never abstains: {plain_reason(rule.reason, unit_name(run)).rstrip('.')}."
 
 
 def _found_leaks(run: FinishedRun) -> str:

@@ -22,6 +22,7 @@ from eosin.reporting.formatting import (
     many_undecided,
     metric_text,
     number,
+    plain_reason,
     share,
     source_words,
 )
@@ -67,7 +68,7 @@ def terminal_facts(split: SplitMetrics, name: str = "") -> list[Pair]:
     if found is None:
         return []
     if found.abstention_rate.value is None:
-        return [("abstention", f"none: {found.rule.reason}")]
+        return [("abstention", f"none: {plain_reason(found.rule.reason, split.unit)}")]
     accuracy, lowest = found.kept["accuracy"], _lowest_coverage(found.coverage_by_class)
     kept = "" if accuracy.value is None else f"; accuracy on the others {metric_text(accuracy)}"
     facts = [
@@ -114,7 +115,8 @@ def _abstention_words(run: FinishedRun) -> list[str]:
         return _words(run, rule, "The model never abstains")
     words = _words(run, rule, "No abstention in the folds")
     if own.reason is not None:
-        return [*words, f"The model itself never abstains: {own.reason.rstrip('.')}."]
+        why = plain_reason(own.reason, unit_name(run)).rstrip(".")
+        return [*words, f"The model itself never abstains: {why}."]
     return [*words, f"The model's own rule was calibrated on {own.source}."]
 
 
@@ -122,10 +124,10 @@ def _words(run: FinishedRun, rule: Abstention, never: str) -> list[str]:
     """Describe a rule and its effect, or, after ``never``, why there is none."""
     measured = run.evaluated.abstention
     if rule.reason is not None:
-        return [f"{never}: {rule.reason.rstrip('.')}."]
+        return [f"{never}: {plain_reason(rule.reason, unit_name(run)).rstrip('.')}."]
     words = [
-        "Class-conditional conformal prediction: the model abstains unless the prediction set holds"
-        " exactly the class that it decides for. The sets were calibrated on"
+        "Class-conditional conformal prediction: the model abstains unless the prediction set"
+        " contains exactly the class that it decides for. The sets were calibrated on"
         f" {source_words(rule.source)} to contain the true class of at least"
         f" {share(1 - rule.alpha)} of the images of each class (alpha {rule.alpha:g})."
     ]

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from PIL import Image as PillowImage
 
 from eosin.artifacts.audit import SHOWN_KINDS, AuditReport, Finding, Pair
-from eosin.core.text import TextTable, count, listing, quantity
+from eosin.core.text import TextTable, count, listing, of_groups, quantity
 from eosin.core.types import Image
 from eosin.data.audit import list_joined
 from eosin.reporting.formatting import ABSENT, number, shorten, subset_name
@@ -81,8 +81,7 @@ def audit_words(run: FinishedRun) -> str:
     if run.audit is None:
         return UNKNOWN_OVERLAP if run.split == "external" else "This run has no leak audit."
     n = {key: sum(finding.severity == key for finding in run.audit.findings) for key in _SEVERITIES}
-    images, groups = quantity(run.audit.n_images, "image"), quantity(run.audit.n_groups, "group")
-    looked = f"The audit of {images} in {groups}"
+    looked = f"The audit of {_size(run.audit)}"
     found = [quantity(n[key], key) for key in _SEVERITIES if n[key]]
     # Earlier versions wrote it as Markdown.
     reach = " ".join(run.audit.reach).replace("`", "")
@@ -96,6 +95,10 @@ def audit_words(run: FinishedRun) -> str:
         return f"{looked} found {below}. {reach or _REACH}"
     optimistic = f"{looked} found {listing(found)}. Leaks make test results over-optimistic."
     return f"{optimistic} {reach}".rstrip()
+
+
+def _size(audit: AuditReport) -> str:
+    return quantity(audit.n_images, "image") + of_groups(audit.n_groups, audit.unit)
 
 
 def _run_pairs(run: FinishedRun, finding: Finding) -> list[tuple[Tile, Tile, str]]:
@@ -156,7 +159,8 @@ def audit_page(report: AuditReport, name: str, pictures: Mapping[str, Image]) ->
     """
     shown = {cell: PillowImage.fromarray(image) for cell, image in pictures.items()}
     leaks = count(len(report.leaks)) if report.splits else ABSENT
-    facts = [("Images", count(report.n_images)), ("Groups", count(report.n_groups))]
+    units = "Patients" if report.unit == "patient" else "Groups"
+    facts = [("Images", count(report.n_images)), (units, count(report.n_groups))]
     facts += [("Leaks", leaks), ("Findings", count(len(report.findings)))]
     about = (
         "A leak is data shared between two subsets of a split. A note is data that occurs twice"
@@ -173,7 +177,7 @@ def audit_page(report: AuditReport, name: str, pictures: Mapping[str, Image]) ->
             Section(
                 "Summary",
                 Facts(facts, look="cards"),
-                make_table("Subsets.", ("Subset", "Images", "Groups"), rows),
+                make_table("Subsets.", ("Subset", "Images", units), rows),
                 *(Text(words, look="small") for words in report.reach),
             ),
             *(_of_page(finding, shown) for finding in report.findings),
@@ -220,9 +224,8 @@ def _verdict(report: AuditReport) -> str:
 def format_audit(audit: AuditReport) -> list[str | TextTable]:
     """Return the findings of an audit for the terminal, with some of their pairs."""
     parts = ", ".join(f"{name} {size.n_images}" for name, size in audit.splits.items())
-    sizes = f"{quantity(audit.n_images, 'image')}, {quantity(audit.n_groups, 'group')}"
-    lines: list[str | TextTable] = [sizes + (f" ({parts})" if parts else "")]
-    if audit.n_groups == audit.n_images:
+    lines: list[str | TextTable] = [_size(audit) + (f" ({parts})" if parts else "")]
+    if audit.unit == "image":
         lines.append(
             "Every image is its own group: if patients have several images, add a column `patient`."
         )

@@ -146,10 +146,11 @@ def cautions(comparison: Comparison) -> list[Pair]:
             )
         )
     ranking = [one for run in comparison.runs if (one := run.image[comparison.metric]).reason]
-    heads = ("No interval." if one.low is None else "Few groups." for one in ranking)
+    few = "Few patients." if unit(comparison) == "patient" else "Few groups."
+    heads = ("No interval." if one.low is None else few for one in ranking)
     found += sorted(
         {
-            (head, sentence(plain_reason(one.reason)))
+            (head, sentence(plain_reason(one.reason, unit(comparison))))
             for head, one in zip(heads, ranking, strict=True)
         }
     )

@@ -136,8 +136,8 @@ def _metric_table(both: Sequence[Protocol], gaps: Mapping[str, Estimate]) -> Tab
             gap = _gap(gaps[name]) if name in gaps else None
             rows.append((metric_label(name), strict, published, gap))
     caption = (
-        "Metrics of the argmax with 95 % intervals. Difference: published less strict; patients of "
-        "both test sets are resampled together."
+        "Metrics of the most probable class with 95 % intervals. Difference: published less "
+        "strict; patients of both test sets are resampled together."
     )
     return make_table(caption, ("Metric", *(p.label for p in both), "Difference"), rows)
 

@@ -167,8 +167,8 @@ def support_facts(split: SplitMetrics) -> list[Pair]:
     known = [metric for metric in shown if metric.value is not None and metric.reason]
     support = [str(metric.reason) for metric in known if metric.low is not None][:1]
     lacks = dict.fromkeys(str(metric.reason) for metric in known if metric.low is None)
-    facts = [("note", plain_reason(reason)) for reason in support]
-    facts += [("no interval", reason) for reason in lacks]
+    facts = [("note", plain_reason(reason, split.unit)) for reason in support]
+    facts += [("no interval", plain_reason(reason, split.unit)) for reason in lacks]
     if split.n_patients is None and split.n_groups == split.n_images:
         facts.append(("caution", _ALONE))
     return facts

@@ -203,7 +203,7 @@ class TestTelling:
         leaks = audit_samples(samples, near_duplicates=near_duplicates).leaks
         assert [(p.a, p.b, p.how) for leak in leaks for p in leak.pairs] == [
             ("1", "2", "mirrored"),
-            ("1", "3", "by way of other images"),
+            ("1", "3", "through other images"),
             ("2", "3", "rotated by 90°"),
         ]
 

@@ -164,7 +164,7 @@ def test_a_server_that_sends_more_than_it_promises_is_found_out(server, fetch, t
         with pytest.raises(DownloadError, match="299500 bytes, where 300000 were published"):
             fetch(size=len(DATA))
     else:
-        with pytest.raises(DownloadError, match="promised 299500 bytes and has more"):
+        with pytest.raises(DownloadError, match="announced 299500 bytes and has more"):
             fetch()
     assert not (tmp_path / "file.part").exists()
 
@@ -276,7 +276,7 @@ def test_a_redirect_to_anything_but_http_is_refused(server, fetch, tmp_path, whe
 
 def test_redirects_in_a_circle_are_left(server, fetch):
     server.add("/file", b"", redirect="/file")
-    with pytest.raises(DownloadError, match="in a circle"):
+    with pytest.raises(DownloadError, match="in a loop"):
         fetch()
 
 

@@ -18,15 +18,15 @@ from eosin.data.phantom import PhantomOptions, draw_patient, mpp, render_patch
         ({"sections": 27}, "`sections` must be at most 26, got 27"),
         ({"sites": 0}, "`sites` must be at least 1, got 0"),
         ({"seed": -1}, "`seed` must be at least 0, got -1"),
-        ({"contrast": -0.1}, "`contrast` must lie between 0 and 10, got -0.1"),
-        ({"fingerprint": float("nan")}, "`fingerprint` must lie between 0 and 10, got nan"),
-        ({"malignant_fraction": 1.0}, "`malignant_fraction` must lie between 0 and 1, got 1.0"),
+        ({"contrast": -0.1}, "`contrast` must be between 0 and 10, got -0.1"),
+        ({"fingerprint": float("nan")}, "`fingerprint` must be between 0 and 10, got nan"),
+        ({"malignant_fraction": 1.0}, "`malignant_fraction` must be between 0 and 1, got 1.0"),
         (
             {"magnifications": ("20",)},
             "`magnifications` must be of 40, 100, 200, 400, got '20'",
         ),
         ({"magnifications": ()}, "`magnifications` must be a tuple of some of"),
-        ({"magnifications": ("40", "40")}, "`magnifications` must not repeat itself"),
+        ({"magnifications": ("40", "40")}, "`magnifications` must not contain duplicates"),
     ],
 )
 def test_a_value_out_of_range_is_refused(values, message):
@@ -37,7 +37,7 @@ def test_a_value_out_of_range_is_refused(values, message):
 
 
 def test_both_classes_need_a_patient():
-    with pytest.raises(DataError, match="leave each class a patient") as caught:
+    with pytest.raises(DataError, match="give each class at least one patient") as caught:
         PhantomOptions(patients=4, malignant_fraction=0.01)
     assert caught.value.hint
 

@@ -76,7 +76,7 @@ def test_rows_and_files_without_each_other_are_counted(draw):
     (root / "dmso" / "c.tif").touch()
     table = collect_cells("cells", root, {})
     assert len(table) == 4  # missing files are listed as skipped when images are read
-    assert "1 image of cells.csv not there, such as dmso/a.tif" in table.attrs[NOTES]
+    assert "1 image of cells.csv missing, such as dmso/a.tif" in table.attrs[NOTES]
     assert "1 image not in cells.csv: left out" in table.attrs[NOTES]
 
 

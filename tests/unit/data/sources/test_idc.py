@@ -39,7 +39,7 @@ def test_the_archive_s_second_copy_is_left_out(tmp_path):
     table = collect_idc(root, {})
     assert list(table["path"]) == [FIRST, SECOND]
     (note,) = table.attrs[NOTES]
-    assert tells(note, "1 image", "same name", "left out")
+    assert tells(note, "1 image", "duplicate file name", "left out")
 
 
 def test_other_names_are_left_out_and_told(tmp_path):

@@ -55,7 +55,7 @@ def test_images_and_rows_without_each_other_are_counted(root):
     samples = collect_samples("lc25000", root, {}, label="label", positive=None)
     result = verify("lc25000", samples)
     assert any(tells(note, "1 image", "clusters.csv", "own group") for note in result)
-    assert "2 images of clusters.csv not there" in result
+    assert "2 images of clusters.csv missing" in result
     assert samples.frame.set_index("path")["group"][f"{LUNG}/lung_n/lungn1.jpeg"].endswith(
         "n1.jpeg"
     )

@@ -50,18 +50,18 @@ def test_half_a_part_is_left_out_and_told(kind, lacking, tmp_path):
     next(tmp_path.glob(f"t10k-{lacking}*")).unlink()
     table = collect_mnist(tmp_path, {})
     assert set(table["split"]) == {"train"}
-    assert f"test: left out, for it has {kind} but no {lacking}" in table.attrs[NOTES]
+    assert f"test: left out, because it has {kind} but no {lacking}" in table.attrs[NOTES]
     next(tmp_path.glob(f"train-{lacking}*")).unlink()
-    with pytest.raises(DataError, match=f"train: left out, for it has {kind} but no {lacking}"):
+    with pytest.raises(DataError, match=f"train: left out, because it has {kind} but no {lacking}"):
         collect_mnist(tmp_path, {})
 
 
 def test_images_and_labels_must_fit(tmp_path):
     draw(tmp_path, n_images=3)
-    with pytest.raises(DataError, match=r"holds 3 images, but .* 2 labels"):
+    with pytest.raises(DataError, match=r"has 3 images, but .* has 2 labels"):
         collect_mnist(tmp_path, {})
     draw(tmp_path, digits=(5, 10))
-    with pytest.raises(DataError, match="holds 10; digits from 0 to 9 are meant"):
+    with pytest.raises(DataError, match="has the label 10; it must be 0 to 9"):
         collect_mnist(tmp_path, {})
 
 

@@ -80,7 +80,7 @@ def test_without_slides_each_image_is_its_own_group(draw):
     table = collect_pcam(draw("train", slides=()), {})
     assert "slide" not in table
     assert set(table["group"]) == {""}
-    reason = f"train: no slides are known ({STEM}train_meta.csv is not there): {OWN}"
+    reason = f"train: no slides are known ({STEM}train_meta.csv is missing): {OWN}"
     assert reason in table.attrs[NOTES]
 
 
@@ -113,17 +113,17 @@ def test_a_part_with_one_half_is_left_out_and_told(half, lacking, draw):
     (root / f"{STEM}valid_{half}.h5").unlink()
     table = collect_pcam(root, {})
     assert set(table["part"]) == {"train"}
-    result = f"valid: left out, for its {lacking} {STEM}valid_{half}.h5 are not there"
+    result = f"valid: left out, because its {lacking} {STEM}valid_{half}.h5 are missing"
     assert result in table.attrs[NOTES]
     (root / f"{STEM}train_x.h5").unlink()
-    with pytest.raises(DataError, match="has no part with images and labels"):
+    with pytest.raises(DataError, match="has no subset with images and labels"):
         collect_pcam(root, {})
 
 
 def test_images_and_labels_must_fit(draw):
-    with pytest.raises(DataError, match="holds 5 images, but there are 3 labels"):
+    with pytest.raises(DataError, match="has 5 images, but there are 3 labels"):
         collect_pcam(draw("train", n_images=5), {})
-    with pytest.raises(DataError, match="holds the label 2; 0 or 1 is meant"):
+    with pytest.raises(DataError, match="has the label 2; it must be 0 or 1"):
         collect_pcam(draw("train", (0, 2, 1)), {})
 
 
@@ -133,12 +133,12 @@ def test_judging_on_valid_makes_it_the_test_split(draw):
     table = collect_pcam(root, {"judge": "valid"})
     assert table["split"].value_counts().to_dict() == {"train": 3, "test": 3}
     assert set(table["part"][table["split"] == "test"]) == {"valid"}
-    assert "3 images of test left out: valid is evaluated on" in table.attrs[NOTES]
+    assert "3 images of test left out: valid is evaluated instead" in table.attrs[NOTES]
     assert set(collect_pcam(root, {"judge": "test"})["split"]) == {"train", "val", "test"}
 
 
 def test_judging_on_a_part_that_is_not_there_is_refused(draw, tmp_path):
-    with pytest.raises(RecipeError, match="has no valid part"):
+    with pytest.raises(RecipeError, match="has no subset valid"):
         collect_pcam(draw("train"), {"judge": "valid"})
     with pytest.raises(RecipeError, match="must be one of test, valid, got 'val'"):
         collect_pcam(tmp_path, {"judge": "val"})
@@ -174,5 +174,5 @@ def test_blanks_around_the_names_of_folders_do_not_count(tmp_path):
 
 def test_files_that_are_folders_are_no_part(tmp_path):
     (tmp_path / f"{STEM}train_x.h5").mkdir()
-    with pytest.raises(DataError, match="no part with images and labels"):
+    with pytest.raises(DataError, match="no subset with images and labels"):
         collect_pcam(tmp_path, {})

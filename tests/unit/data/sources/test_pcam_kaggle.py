@@ -35,7 +35,7 @@ def test_labels_and_files_without_each_other_are_counted(draw):
     root = draw(["a,0", "b,1", "c,1", "d,0"], ["train/a.tif", "train/b.tif", "train/e.tif"])
     table = collect_pcam_kaggle(root, {})
     assert len(table) == 4  # missing files are listed as skipped when images are read
-    assert "2 images of train_labels.csv not there, such as train/c.tif" in table.attrs[NOTES]
+    assert "2 images of train_labels.csv missing, such as train/c.tif" in table.attrs[NOTES]
     assert "1 image of train not in train_labels.csv: left out" in table.attrs[NOTES]
 
 

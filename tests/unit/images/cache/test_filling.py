@@ -206,7 +206,7 @@ def test_an_image_that_does_not_fit_keeps_its_hash_of_pixels(workshop):
 
 def test_a_fit_of_another_shape_is_the_caller_s_mistake(workshop):
     workshop.draw("a.raw", 1)
-    with pytest.raises(ValueError, match=r"a\.raw: the store holds uint8 \(4, 6, 3\), got"):
+    with pytest.raises(ValueError, match=r"a\.raw: the store contains uint8 \(4, 6, 3\), got"):
         workshop.read("a.raw", fit=lambda image: image[:2])
     with pytest.raises(ValueError, match="at least one image"):
         workshop.read()
