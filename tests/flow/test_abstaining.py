@@ -66,7 +66,7 @@ def test_the_joined_model_abstains_by_all_held_out_predictions(command, folds_ru
 
 def test_a_judgement_says_why_there_is_no_abstaining(command, tiny_run, tmp_path):
     result = command("evaluate", tiny_run, "-o", tmp_path / "judged")
-    assert "1 group of 'benign' where alpha 0.1 needs 9" in result.out
+    assert "1 patient of 'benign', but alpha 0.1 needs 9" in result.out
     assert tells(result.out, "calibration", "ECE")
     assert " false positives per 100 benign" in result.out
     info = json.loads((tiny_run / "model" / "model.json").read_text())

@@ -154,10 +154,10 @@ def test_a_class_with_too_few_groups_says_how_many_are_needed(train_on, manifest
 
     result = train_on(manifest=manifest(few))
     assert result.status == 1
-    assert "the class 'malignant' has 2 groups, but 3 are needed" in result.complaint
+    assert "the class 'malignant' has 2 patients, but 3 are needed" in result.complaint
     result = train_on(manifest=manifest(few), data={"split": {"protocol": "folds", "k": 5}})
     assert result.status == 1
-    assert "the class 'malignant' has 2 groups, but 5 are needed" in result.complaint
+    assert "the class 'malignant' has 2 patients, but 5 are needed" in result.complaint
     assert not (tmp_path / "run").exists()
 
 
@@ -165,10 +165,10 @@ def test_a_group_in_two_splits_stops_a_strict_run(command, train_on, manifest, t
     path = manifest(crossing)
     result = command("data", "audit", path)
     assert result.status == 1
-    assert "leak     same_group: 1 group is in both train and test" in result.out
+    assert "leak     same_group: 1 patient is in both train and test" in result.out
     result = train_on(manifest=path, data={"split": {"protocol": "column"}})
     assert result.status == 1
-    assert "the split leaks: 1 group is in both train and test" in result.complaint
+    assert "the split leaks: 1 patient is in both train and test" in result.complaint
     assert "--allow-leak" in result.complaint
     assert not (tmp_path / "run").exists()
     result = train_on("--allow-leak", manifest=path, data={"split": {"protocol": "column"}})

@@ -116,7 +116,7 @@ def _printed_bars(drawing_: Drawing) -> Drawn:
             _plot_ours(axes, drawing_, rows, protocol, title, order)
         axes.set_yticks(range(len(rows)), list(rows))
         axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.set_xlabel("per cent, with 95 % interval")
+        axes.set_xlabel("Per cent, with 95 % interval")
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False, axis="y")
         axes.spines["left"].set_color(MUTED)

@@ -244,7 +244,7 @@ def differences(full: Recipe, recipe: Recipe) -> dict[str, str]:
         if own.startswith(_NEUTRAL) or before.get(key) == after.get(key):
             continue
         kind = next((name for name, keys in _KINDS.items() if own.startswith(keys)), "settings")
-        text = f"{key} = {_shown(after.get(key))}, the paper's {_shown(before.get(key))}"
+        text = f"{key} = {_shown(after.get(key))} (paper: {_shown(before.get(key))})"
         found.setdefault(kind, []).append(text)
     return {kind: "; ".join(texts) for kind, texts in found.items()}
 
@@ -264,4 +264,4 @@ def _flat(value: Any, key: str = "") -> dict[str, Any]:
 
 
 def _shown(value: Any) -> str:
-    return "the default" if value is None else str(value)
+    return "default" if value is None else str(value)

@@ -28,14 +28,13 @@ from eosin.reporting.outline import (
 from eosin.reproduction.verdicts import EXACTLY, REPRODUCED, VERDICTS
 
 _COLUMNS = (
-    "", "Printed", "Recomputed from the paper's counts", "As published, ours", "Strict, ours",
-    "Verdict",
+    "", "Printed", "Recomputed from the paper", "Ours, as published", "Ours, strict", "Verdict",
 )  # fmt: skip
 _SIZES = {
     "full": "",
-    "reduced": "Reduced for two cores without a GPU: smaller images, fewer epochs or rounds.",
-    "quick": "A quick form that only shows that everything runs: its figures have no meaning, and "
-    "there are no verdicts.",
+    "reduced": "Reduced for two cores without a GPU: smaller images, fewer epochs or repetitions.",
+    "quick": "A quick run, which only shows that everything works: its figures have no meaning, "
+    "and there are no verdicts.",
 }
 #: Figures and further blocks of each item, by its name.
 Drawn = Mapping[str, tuple[Sequence[RenderedFigure], Sequence[Block]]]
@@ -45,9 +44,9 @@ def reproduction_page(paper: Paper, found: Reproduction, drawn: Drawn) -> Page:
     """Return the page of a reproduction; ``drawn`` are the figures of its items."""
     items = [item for item in paper.items if item.id in found.items]
     return Page(
-        kind=f"Eosin report · {paper.id} reproduced",
+        kind=f"Eosin report · reproduction of {paper.id}",
         name=f"{paper.id}: {paper.title}",
-        tab=f"{paper.id} reproduced · Eosin report",
+        tab=f"Reproduction of {paper.id} · Eosin report",
         verdict=summary(found),
         masthead=Section("", Text(f"{paper.reference}. {paper.summary}", look="about")),
         simulated=found.simulated,
@@ -60,14 +59,14 @@ def reproduction_page(paper: Paper, found: Reproduction, drawn: Drawn) -> Page:
             _contradictions(paper),
             _undescribed(paper),
         ),
-        footer="Made by Eosin from the run folders alone.",
+        footer="Created by Eosin from the run folders.",
     )
 
 
 def summary(found: Reproduction) -> str:
     """Return the numbers of verdicts in a sentence."""
     if found.size == "quick":
-        return "Quick form: no verdicts."
+        return "Quick run: no verdicts."
     counts = Counter(value.verdict for value in found.values)
     said = {EXACTLY: f"{EXACTLY} (counts and settings)"}
     parts = [f"{counts[name]} {said.get(name, name)}" for name in VERDICTS if counts[name]]
@@ -80,32 +79,33 @@ def _legend(found: Reproduction) -> Iterable[str | Text]:
         yield Text(_SIZES[found.size], look="caution")
     if any(run.differs.get("data", "").startswith(STAND_IN) for run in found.runs):
         yield Text(
-            "The paper's data could not be had. Other images stand in for them, of another task: "
-            "no figure of ours is one of the paper's task.",
+            "The paper's data were not available. Images of another task were used instead: none "
+            "of our figures is for the paper's task.",
             look="caution",
         )
     yield (
-        "Each printed value is shown with the same figure recomputed from other numbers that the "
-        "paper prints, with ours under the paper's own protocol, and with ours under the strict "
-        "protocol, in which no known patient is in both training and test. Brackets are 95 % "
-        "intervals, clustered by patient where patients are known."
+        "Each row has a printed value, the same value recomputed from other numbers in the paper, "
+        "our value under the paper's own protocol, and our value under the strict protocol, in "
+        "which no known patient is in both training and test data. In parentheses: 95 % intervals, "
+        "clustered by patient where patients are known."
     )
     yield (
         f"“{REPRODUCED.capitalize()}” requires the paper's data, split, epochs and initial "
         "weights, a printed value within our interval, and an interval of at most ±0.03. "
-        f"“{EXACTLY.capitalize()}” is used for counts and settings, which no training decides. "
-        "“Not comparable” lists what differs."
+        f"“{EXACTLY.capitalize()}” is used for counts and settings, which do not depend on "
+        "training. “Not comparable” lists the differences."
     )
     yield (
-        f"“{REPRODUCED.capitalize()}” means that the paper's number was found again, not that it "
-        "estimates the performance on new patients: under a paper's own protocol, images of one "
-        "patient may be in both training and test. The strict column is that estimate where the "
-        "table of experiments gives patients."
+        f"“{REPRODUCED.capitalize()}” means that we obtained the paper's number, not that this "
+        "number estimates performance on new patients: under a paper's own protocol, images of one "
+        "patient may be in both training and test data. The strict column is such an estimate "
+        "where the table of experiments lists patients."
     )
     strict = [run for run in found.runs if run.protocol == STRICT and run.folder]
     if strict and all(run.n_patients is None for run in strict):
         yield Text(
-            "These images name no patients: no column estimates the performance on new patients.",
+            "The patients of these images are unknown: no column estimates performance on new "
+            "patients.",
             look="caution",
         )
 
@@ -131,7 +131,7 @@ def _experiments(paper: Paper, runs: Sequence[ReproducedRun]) -> Iterable[Block 
         for run in runs
         if run.protocol == AS_PUBLISHED and run.differs
     }
-    yield Section("What differs from the paper's experiments", Facts(list(differs.items())))
+    yield Section("Differences from the paper's experiments", Facts(list(differs.items())))
 
 
 def _run_row(paper: Paper, run: ReproducedRun) -> tuple[str | int | Cell | None, ...]:
@@ -219,8 +219,8 @@ def _demands(found: Reproduction) -> Section:
         (one.name, one.place, one.as_published or None, one.strict or None) for one in found.demands
     ]
     table = make_table(
-        "What the paper demands of its model, met or not by ours; within noise where the 95 % "
-        "interval contains the limit.",
+        "Requirements that the paper sets for its model, and whether ours meets them. Within "
+        "noise: the 95 % interval contains the limit.",
         ("Requirement", "Place", "As published", "Strict"),
         rows,
         texts=range(4),
@@ -240,7 +240,7 @@ def _settings(paper: Paper) -> Section:
         for setting in paper.settings
     ]
     table = make_table(
-        "What the paper prints, and what the recipes have; where it is silent, our reading.",
+        "Settings in the paper and in the recipes, and our reading where the paper is unclear.",
         ("Setting", "Printed", "Place", "Recipe", "Our reading"),
         rows,
         texts=range(5),
@@ -252,8 +252,8 @@ def _settings(paper: Paper) -> Section:
 def _contradictions(paper: Paper) -> Section:
     rows = [(one.place, one.text, one.resolution) for one in paper.contradictions]
     table = make_table(
-        "What contradicts what, and what is taken.",
-        ("Place", "Contradiction", "What is taken"),
+        "Contradictions within the paper, and the reading used here.",
+        ("Place", "Contradiction", "Used here"),
         rows,
         texts=range(3),
         look="many",

@@ -47,7 +47,7 @@ class Outcome:
             texts.append(f"{quantity(n_skipped, 'image')} could not be read")
         images = measure(self.run, "images").value
         if None not in (images, wanted) and images != wanted:
-            texts.append(f"{images:,.0f} images, the paper's {wanted:,}")
+            texts.append(f"{images:,.0f} images (paper: {wanted:,})")
         if any(texts):
             found["data"] = "; ".join(filter(None, texts))
         return found

@@ -122,7 +122,7 @@ def _compare(cell: Cell, ours: Metric, differs: dict[str, str], *, unclear: bool
         return Verdict(EXACTLY) if is_equal else _difference(cell, value)
     kinds = ", ".join([*(["machine"] if kind in TIMED else []), *named(differs)])
     if unclear:
-        also = f"; ours differs in {kinds}, too" if kinds else ""
+        also = f"; ours also differs in {kinds}" if kinds else ""
         return Verdict(NOT_DESCRIBED, f"the paper allows several readings{also}")
     if kinds:
         return Verdict(NOT_COMPARABLE, kinds)

@@ -193,7 +193,9 @@ class TestGrouped:
         splits = {tuple(split_samples(samples, GROUPED, s)[0].frame["split"]) for s in range(10)}
         assert len(splits) == 10
 
-    @pytest.mark.parametrize(("n_groups", "said"), [(0, "0 groups"), (1, "1 group,"), (2, "2 gr")])
+    @pytest.mark.parametrize(
+        ("n_groups", "said"), [(0, "0 patients"), (1, "1 patient,"), (2, "2 pat")]
+    )
     def test_too_few_groups_are_refused_by_name(self, n_groups, said):
         samples = make_table(pure_groups({"a": [10] * 9, "b": [10] * n_groups}))
         with pytest.raises(SplitError, match="'b' has " + said) as caught:
@@ -210,7 +212,7 @@ class TestGrouped:
             "g3": {"b": 5, "c": 5},
             "g4": {"a": 5, "c": 5},
         }
-        with pytest.raises(SplitError, match="no division of the 4 groups"):
+        with pytest.raises(SplitError, match="no division of the 4 patients"):
             split_samples(make_table(groups, ("a", "b", "c")), GROUPED, 0)
 
     def test_mixed_groups_are_untangled_where_they_can_be(self):
@@ -425,7 +427,7 @@ class TestFolds:
 
     def test_a_test_part_needs_a_group_of_each_class(self):
         samples = make_table(pure_groups({"a": [5], "b": [3] * 9}))
-        with pytest.raises(SplitError, match="'a' has 1 group, but 2") as caught:
+        with pytest.raises(SplitError, match="'a' has 1 patient, but 2") as caught:
             hold_out_test(samples, folds_of(3, test=0.3), 0)
         assert "test subset" in caught.value.message
 
@@ -474,9 +476,9 @@ class TestFolds:
     @pytest.mark.parametrize(
         ("n_groups", "k", "said", "hint"),
         [
-            (4, 5, "has 4 groups, but 5 are needed", "fewer folds: k = 4"),
-            (3, 2, "has 3 groups, but 4 are needed", "three folds: k = 3"),
-            (2, 5, "has 2 groups, but 5 are needed", "Add patients"),
+            (4, 5, "has 4 patients, but 5 are needed", "fewer folds: k = 4"),
+            (3, 2, "has 3 patients, but 4 are needed", "three folds: k = 3"),
+            (2, 5, "has 2 patients, but 5 are needed", "Add patients"),
         ],
     )
     def test_too_few_groups(self, n_groups, k, said, hint):
@@ -632,7 +634,7 @@ class TestBreakHis:
             assert max(fold.report.deviation for fold in folds) < 0.02
 
     def test_eight_folds_are_too_many(self, breakhis):
-        with pytest.raises(SplitError, match="'benign' has 7 groups, but 8 are needed") as caught:
+        with pytest.raises(SplitError, match="'benign' has 7 patients, but 8 are needed") as caught:
             fold_samples(breakhis, folds_of(8), 0)
         assert "k = 7" in caught.value.hint
 

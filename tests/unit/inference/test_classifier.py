@@ -298,7 +298,7 @@ def test_logits_that_are_no_numbers_are_refused(model, images, engine, recwarn):
         paths.onnx.write_bytes(exported(factor=np.inf))
         write_model(paths, info)
     classifier = Classifier(model)
-    with pytest.raises(ArtifactError, match=r"no finite numbers for \d of 2 images"):
+    with pytest.raises(ArtifactError, match=r"numbers that are not finite for \d of 2 images"):
         classifier.logits(images[:2])
     assert not recwarn.list
 

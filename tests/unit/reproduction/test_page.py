@@ -52,5 +52,5 @@ def test_without_patients_no_column_is_said_to_estimate_new_ones():
         )
         return page(found("differs").model_copy(update={"runs": [run]}))
 
-    assert tells(cautions(None), "no patients", "no column")
+    assert tells(cautions(None), "patients", "unknown", "no column")
     assert not tells(cautions(12), "no column")

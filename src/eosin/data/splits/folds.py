@@ -116,8 +116,9 @@ def _draw_repeat(
         return fallback
     if not is_possible:
         raise check_division(samples, units.counts, "all subsets of all folds")
+    unit = samples.unit if units.by == "group" else units.by
     raise SplitError(
-        f"{samples.name}: {len(units.counts)} {units.by}s allow only {repeat} different "
+        f"{samples.name}: {len(units.counts)} {unit}s allow only {repeat} different "
         f"divisions into {section.k} folds, but {section.repeats} were requested",
         hint=f"Use at most {repeat}: repeats = {repeat} (--set data.split.repeats={repeat})",
     )

@@ -178,12 +178,12 @@ def check_classes(
     """
     # Beside the held-out fold, training and validation need one each: only two folds want more.
     needed = len(parts) if folds is None else max(folds, 4 if folds == 2 else 3)
-    found = (counts > 0).sum(axis=0)
+    found, unit = (counts > 0).sum(axis=0), samples.unit if by == "group" else by
     for name, n_units in zip(samples.class_names, found.tolist(), strict=True):
         if n_units < needed:
             raise SplitError(
-                f"{samples.name}: the class {name!r} has {quantity(n_units, by)}, but {needed} are "
-                f"needed: {_why(folds, parts)}",
+                f"{samples.name}: the class {name!r} has {quantity(n_units, unit)}, but {needed} "
+                f"are needed: {_why(folds, parts)}",
                 hint=_hint(by, n_units, folds),
             )
 
@@ -291,8 +291,9 @@ def check_sites(samples: Samples) -> None:
 def check_division(samples: Samples, counts: IntArray, parts: str) -> SplitError:
     """Return the error for groups whose mixture of classes allows no division."""
     fewest = samples.class_names[int((counts > 0).sum(axis=0).argmin())]
+    units = f"{samples.unit}s"
     return SplitError(
-        f"{samples.name}: no division of the {len(counts)} groups was found in which {parts} "
-        f"contain every class; {fewest!r} has the fewest groups",
+        f"{samples.name}: no division of the {len(counts)} {units} was found in which {parts} "
+        f"contain every class; {fewest!r} has the fewest {units}",
         hint=f"Add patients of the class {fewest!r}, merge it with another class, {_BY_IMAGE}",
     )
