@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image, ImageFilter
-from tests.facts import tells
+from tests.facts import has_files, tells
 
 from eosin.data.quality import FLAGS
 
@@ -67,6 +67,12 @@ def test_table_and_gallery_are_written(command, folder, tmp_path):
     html = (tmp_path / "out" / "quality.html").read_text(encoding="utf-8")
     assert "4 of 30 images" in html
     assert html.count("<img ") == 4
+    assert has_files(tmp_path / "out" / "quality.html")
+    unread = pd.read_csv(tmp_path / "out" / "tables" / "unreadable.csv")
+    assert list(unread["File"]) == ["broken.png"]
+    # A page is passed on; quality.csv has the whole paths.
+    assert str(folder) not in html
+    assert str(folder / "broken.png") in set(table["path"])
     for flag in planted.values():
         anchor = flag.replace("_", "-")
         assert f'id="{anchor}"' in html

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from tests.facts import tells
+from tests.facts import has_files, tells
 
 from eosin.artifacts.metrics import read_metrics
 from eosin.images.bank import load_bank
@@ -177,14 +177,19 @@ def test_a_group_in_two_splits_stops_a_strict_run(command, train_on, manifest, t
     assert "same_group" in (tmp_path / "run" / "audit.json").read_text()
 
 
-def test_an_audit_tells_copies_and_names_what_it_could_not_read(command, images, manifest, cut):
+def test_an_audit_tells_copies_and_names_what_it_could_not_read(
+    command, images, manifest, cut, tmp_path
+):
     benign = sorted((images / "benign").rglob("*.png"))
     shutil.copy(benign[0], images / "malignant" / "copy.png")
     cut(benign[-1])
-    path = manifest(by_patient)
-    result = command("data", "audit", path)
+    path, out = manifest(by_patient), tmp_path / "audit"
+    result = command("data", "audit", path, "-o", out)
     assert result.status == 1
     assert "identical_bytes" in result.out
+    assert has_files(out / "audit.html")
+    listed = [file.read_text(encoding="utf-8") for file in (out / "tables").glob("audit_pairs_*")]
+    assert any(benign[0].name in text and "copy.png" in text for text in listed)
     assert benign[-1].name in result.err
     assert command("data", "audit", manifest(lambda f: f), "--allow-skipped").status == 0
 

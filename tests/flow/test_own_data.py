@@ -8,6 +8,7 @@ from tests.facts import tells
 
 import eosin
 from eosin.artifacts.metrics import read_metrics
+from eosin.experiment.default_recipe import make_default_recipe
 from eosin.recipe import read_recipe
 
 PATIENTS = 6
@@ -121,6 +122,35 @@ def test_a_time_limit_shortens_no_training_whose_epochs_are_given(command, draw)
     given = command(*source, "4s", "--set", "train.epochs=4000")
     assert given.status == 0, given.err
     assert "lite0-finetune" not in given.err
+
+
+def penalty(source, **split):
+    """Return the penalty of the default recipe's head, with some settings of the split."""
+    overrides = (
+        {"data": {"positive": "tumour", "split": split}}
+        if split
+        else {"data": {"positive": "tumour"}}
+    )
+    return make_default_recipe(source, overrides, estimate=lambda _: 0.0).train.l2
+
+
+def test_the_head_is_regularised_for_the_split_that_is_asked_for(draw):
+    root = draw("{label}/P{patient}/{n}.png")
+    # 24 images: the penalty is that of scikit-learn's C = 0.001, batch size * 2 / (C * n_train).
+    whole = 32 * 2 / 0.001 / 24
+    assert penalty(root) == pytest.approx(whole / (0.8 * 0.8), rel=1e-4)
+    assert penalty(root, k=2, val=0.5) == pytest.approx(whole / 0.25, rel=1e-4)
+    grouped = {"protocol": "grouped", "train": 0.6, "val": 0.2, "test": 0.2}
+    assert penalty(root, **grouped) == pytest.approx(whole / 0.6, rel=1e-4)
+    assert penalty(root, test=0.5) == pytest.approx(whole / (0.8 * 0.8 * 0.5), rel=1e-4)
+
+
+def test_validation_images_of_the_table_s_own_split_are_not_counted_as_trained_on(draw):
+    root = draw("train/{label}/{patient}-{n}.png")
+    draw("test/{label}/{patient}-{n}.png", patients=3)
+    without = penalty(root)
+    draw("val/{label}/{patient}-{n}.png", patients=2)
+    assert penalty(root) == pytest.approx(0.8 * without, rel=1e-4)
 
 
 def test_two_classes_need_a_positive_one(command, draw):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from tests.facts import tells
+from tests.facts import has_files, tells
 
 from eosin.artifacts.layout import RunFolder
 from eosin.training.loop import train
@@ -44,6 +44,7 @@ def test_both_protocols_are_run_folders_and_the_page_names_the_paper_s_item(made
         assert RunFolder(made / run).report.exists()
     page = (made / "report.html").read_text(encoding="utf-8")
     assert tells(page, "Figure 3.8", "as published", "strict", "Research use only")
+    assert has_files(made / "report.html")
     document = json.loads((made / "reproduction.json").read_text(encoding="utf-8"))
     assert (document["paper"], document["size"], document["items"]) == ("P3", "quick", [ITEM])
     assert {value["verdict"] for value in document["values"]} <= {""}

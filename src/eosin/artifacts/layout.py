@@ -17,24 +17,10 @@ TEST_BY_FOLD = "test_by_fold"
 
 
 @dataclass(frozen=True)
-class _PageFolder:
-    """Paths beside a page."""
+class RunFolder:
+    """Paths inside a run folder."""
 
     root: Path
-
-    @property
-    def figures(self) -> Path:
-        """The page's figures as PNG and SVG."""
-        return self.root / "figures"
-
-    @property
-    def tables(self) -> Path:
-        """The page's tables as CSV."""
-        return self.root / "tables"
-
-
-class RunFolder(_PageFolder):
-    """Paths inside a run folder."""
 
     @property
     def recipe(self) -> Path:
@@ -284,8 +270,11 @@ class PredictionFiles:
 STRICT, AS_PUBLISHED = "strict", "as-published"
 
 
-class ComparisonFolder(_PageFolder):
+@dataclass(frozen=True)
+class ComparisonFolder:
     """Paths inside the output folder of ``compare``."""
+
+    root: Path
 
     @property
     def page(self) -> Path:

@@ -51,7 +51,7 @@ from eosin.privacy.release import know, list_files
 from eosin.recipe.schema import EvaluateSection, Recipe
 from eosin.reporting import write_comparison_page
 from eosin.reporting.formatting import metric_label, metric_text
-from eosin.reporting.train_test_overlap import train_test_overlap
+from eosin.reporting.train_test_overlap import train_test_overlap, unit_name
 from eosin.runs.comparison import (
     find_ranges,
     learning_curves,
@@ -264,9 +264,11 @@ def _protocol(run: FinishedRun) -> str:
         ", augmented copies made before the split" if run.recipe.augment.copies_before_split else ""
     )
     if split.protocol == "folds":
-        folds = f"{split.k} folds by {split.by}" if split.by != "site" else "a fold a site"
+        by = unit_name(run) if split.by == "group" else split.by
+        folds = f"{split.k} folds by {by}" if split.by != "site" else "a fold a site"
         return f"{folds}{' beside a test subset' if split.test_share else ''}{first}"
-    return f"{'as in the manifest' if split.protocol == 'column' else f'by {split.unit}'}{first}"
+    unit = unit_name(run) if split.unit == "group" else split.unit
+    return f"{'as in the manifest' if split.protocol == 'column' else f'by {unit}'}{first}"
 
 
 def _table(comparison: Comparison) -> Any:

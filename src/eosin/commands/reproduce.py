@@ -38,7 +38,7 @@ from eosin.experiment.prepare import resolve_recipe
 from eosin.experiment.resume import check_same_recipe
 from eosin.images.references import Skipped
 from eosin.papers import Item, Paper, read_paper
-from eosin.reporting.rendering import write_figures, write_page
+from eosin.reporting.rendering import write_page
 from eosin.reproduction.drawings import JOINT, draw
 from eosin.reproduction.jobs import PROTOCOLS, Job, Size, make_jobs
 from eosin.reproduction.page import reproduction_page
@@ -126,7 +126,6 @@ def reproduce(
         for one in shown
     ]
     page = reproduction_page(described, found, drawn)
-    write_figures(folder.figures, page.sections)
     write_page(folder.page, page)
     write_document(folder.document, found.model_copy(update={"figures": figures}))
     unread = {

@@ -36,8 +36,6 @@ _TITLES = {
 }
 #: Inverse strength of the head's penalty, scikit-learn's ``C``.
 _INVERSE_PENALTY = 0.001
-#: The recipe's batch size.
-_BATCH = 32
 #: Inputs of the network in pixels: the smallest that is not smaller than the images, or the last.
 _INPUTS_PX, _QUICK_PX = (96, 128, 224), 128
 #: Images whose size is looked at; classes that are named.
@@ -99,9 +97,10 @@ def make_default_recipe(
     _LOG.info(f"{printable(source)}: {_describe(samples)}; {reading}")
     split = _choose_split(samples)
     base = {"name": _name_of(source), "data": {**data, "split": split}}
+    penalty = _penalty(_make(_Training(_HEAD, base), own), samples)
     choices = [
         _Training(one.name, merge(base, one.changes), one.reason)
-        for one in _list_trainings(samples, preset or "good")
+        for one in _list_trainings(samples, preset or "good", penalty)
     ]
     chosen = choices[0] if limit_s is None else _fit(choices, own, limit_s, estimate)
     recipe = _make(chosen, own)
@@ -219,10 +218,13 @@ def _describe_split(recipe: Recipe, samples: Samples) -> str:
     return f"{kind} by {unit}"
 
 
-def _list_trainings(samples: Samples, preset: str) -> list[_Training]:
-    """Return the trainings of a preset, the wanted one first, then ever shorter ones."""
+def _list_trainings(samples: Samples, preset: str, penalty: float) -> list[_Training]:
+    """Return the trainings of a preset, the wanted one first, then ever shorter ones.
+
+    ``penalty`` is ``train.l2`` of a head.
+    """
     side = _input_px(samples)
-    head = {"model": {"input_px": side}, "train": {"l2": round(_penalty(samples), 3)}}
+    head = {"model": {"input_px": side}, "train": {"l2": round(penalty, 3)}}
     quick = {**head, "model": {"input_px": min(side, _QUICK_PX)}}
     fast = _Training(_HEAD, quick, "the quick preset")
     if preset == "quick":
@@ -267,14 +269,22 @@ def _input_px(samples: Samples) -> int:
     return next((one for one in _INPUTS_PX if one >= side), _INPUTS_PX[-1])
 
 
-def _penalty(samples: Samples) -> float:
+def _penalty(recipe: Recipe, samples: Samples) -> float:
     """Return ``train.l2`` of a head as regularised as scikit-learn's with ``C`` = 0.001."""
-    split = _choose_split(samples)
-    if split["protocol"] == "column":
-        n_train = (1 - split["val"]) * float((samples.frame["split"] == "train").sum())
-    else:
-        n_train = (1 - 1 / split["k"]) * (1 - split["val"]) * len(samples)
-    return _BATCH * 2 / float(_INVERSE_PENALTY * max(1.0, n_train))
+    n_train = max(1.0, _train_share(recipe, samples) * len(samples))
+    return recipe.train.batch_size * 2 / (_INVERSE_PENALTY * n_train)
+
+
+def _train_share(recipe: Recipe, samples: Samples) -> float:
+    """Return the share of the images that a network is trained on, as the split is asked for."""
+    split, frame = recipe.data.split, samples.frame
+    if split.protocol == "folds":
+        k = frame["site"].nunique() if split.by == "site" and "site" in frame else split.k
+        return (1 - 1 / max(_FEWEST_FOLDS, k)) * (1 - split.test_share) * (1 - split.val)
+    if split.protocol == "column" and "split" in frame:
+        has_val = bool((frame["split"] == "val").any())
+        return float((frame["split"] == "train").mean()) * (1 if has_val else 1 - split.val)
+    return split.train
 
 
 def _fit(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import date, time
 from pathlib import Path
@@ -20,6 +21,8 @@ from eosin.recipe.schema import EMBEDDING, TRAINING, Recipe
 
 #: Largest recipe in bytes; the largest of Eosin's has 3,000.
 _MOST_BYTES = 1 << 20
+#: The folders of an absolute path, or of that of a table of features.
+_FOLDERS = re.compile(rf"(?s)^({EMBEDDING}:)?(?:~|[A-Za-z]:)?[\\/](?:.*[\\/])?")
 
 
 def read_recipe(path: Path, overrides: Overrides = ()) -> Recipe:
@@ -221,6 +224,20 @@ def recipe_to_toml(recipe: Recipe) -> str:
     A null has no form in TOML: such a key is left out and means its default.
     """
     return tomli_w.dumps(_without_none(recipe.model_dump(mode="json")))
+
+
+def recipe_for_page(recipe: Recipe) -> str:
+    """Return a recipe as TOML to be passed on: no description, of an absolute path the name."""
+    values = recipe.model_dump(mode="json", exclude={"description"})
+    return tomli_w.dumps(_without_folders(_without_none(values)))
+
+
+def _without_folders(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_folders(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(item) for item in value]
+    return _FOLDERS.sub(r"\1…/", value) if isinstance(value, str) else value
 
 
 def _without_none(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 from collections.abc import Iterable
 
@@ -54,7 +55,7 @@ def number(value: float) -> str:
     """Format a proportion with three decimals, unless that would claim a perfect 0 or 1."""
     if _claims_perfection(value, _DIGITS):
         return "<0.001" if value < 0.5 else ">0.999"
-    return f"{value:.{_DIGITS}f}"
+    return f"{value:.{_DIGITS}f}".replace("-", "−")
 
 
 def _claims_perfection(value: float, digits: int) -> bool:
@@ -71,7 +72,8 @@ def signed(value: float) -> str:
 def metric_text(metric: Metric | None) -> str:
     """Format a metric with its 95 % interval, e.g. ``"0.834 (0.701–0.942)"``.
 
-    A fourth decimal is added where three would give an interval without a width.
+    A negative end is written as in ``"−0.112 (−0.479 to 0.289)"``. A fourth decimal is added where
+    three would give an interval without a width.
     """
     if metric is None or metric.value is None:
         return ABSENT
@@ -83,7 +85,8 @@ def metric_text(metric: Metric | None) -> str:
     value, low, high = (f"{v:.{digits}f}" for v in (metric.value, *ends))
     if _claims_perfection(metric.value, digits):
         value = number(metric.value)
-    return f"{value} ({low}–{high})"
+    between = " to " if metric.low < 0 else "–"
+    return f"{value} ({low}{between}{high})".replace("-", "−")
 
 
 def coverage(reason: str | None) -> int | None:
@@ -159,6 +162,30 @@ def amount(value: float, digits: int) -> str:
 def source_words(source: str) -> str:
     """Return the name of the data that something was fitted on, for running text."""
     return "the validation subset" if source == "val" else source
+
+
+def common_folder(paths: Iterable[str]) -> str:
+    """Return the folder of all images, which a page leaves out, unless paths start inside it.
+
+    A page is passed on, and where the images are on this machine is nobody's business.
+    """
+    folders = {path.rpartition("/")[0] for path in paths}
+    is_outside = bool(folders) and all(folder.startswith(("/", "..")) for folder in folders)
+    if not is_outside or len({folder.startswith("/") for folder in folders}) > 1:
+        return ""
+    return os.path.commonpath(folders)
+
+
+def below(path: str, folder: str) -> str:
+    """Return a path as it is below its :func:`common_folder`."""
+    return path.removeprefix(folder).lstrip("/") if folder else path
+
+
+def reason_alone(path: str, reason: str) -> str:
+    """Return why an image cannot be read, without its path, which stands beside it."""
+    before, found, words = reason.partition(path)
+    is_path = found and (not before or before.endswith("/"))
+    return words.lstrip(" :") if is_path else reason
 
 
 def shorten(text: str, width: int) -> str:

@@ -41,8 +41,8 @@ class Table:
     """Table; the first column names the rows.
 
     ``texts`` holds the indices of columns of text, aligned left; all others are numbers. ``look``
-    is ``"many"`` for small print, ``"paths"`` for file names. ``name`` is that of its CSV file;
-    without one the table gets no file.
+    is ``"many"`` for small print, ``"paths"`` for file names. ``name`` is that of its CSV file: no
+    other table of a page that is written to a folder has it.
     """
 
     caption: str
@@ -218,6 +218,10 @@ class Section:
             for block in self.content
         )
 
+    def prefixed(self, prefix: str) -> Section:
+        """Return the section with ``prefix`` before the file names of its tables and figures."""
+        return self._with(prefixed(block, prefix) for block in self.content)
+
     def blocks(self) -> Iterator[Block]:
         """Yield the content, that of sub-sections included."""
         for block in self.content:
@@ -236,6 +240,17 @@ class Section:
         for block in self.blocks():
             if isinstance(block, Table):
                 yield block
+
+
+def prefixed(block: Block, prefix: str) -> Block:
+    """Return a block with ``prefix`` before the file names of its tables and figures."""
+    if isinstance(block, Section):
+        return block.prefixed(prefix)
+    if isinstance(block, Table):
+        return replace(block, name=f"{prefix}{block.name}")
+    if isinstance(block, Figures):
+        return Figures(*(replace(one, name=f"{prefix}{one.name}") for one in block.items))
+    return block
 
 
 def _has_content(block: Block) -> bool:
@@ -260,7 +275,6 @@ class Page:
         masthead: Content below the verdict.
         simulated: Whether the images are simulated.
         look: CSS classes of the main part.
-        has_files: Whether tables and figures are files beside the page, too.
     """
 
     kind: str
@@ -272,7 +286,6 @@ class Page:
     masthead: Section = Section("")  # noqa: RUF009 - never changed
     simulated: bool = False
     look: str = ""
-    has_files: bool = False
 
     def entries(self) -> list[tuple[str, Section]]:
         """Return the sections that are not empty, each with a link target of its own."""

@@ -27,7 +27,7 @@ from eosin.reporting.card.items import reporting_items
 from eosin.reporting.description import description, title
 from eosin.reporting.formatting import amount, metric_text
 from eosin.reporting.outline import Page, Section, Text, gather_notes
-from eosin.reporting.rendering import to_html, to_markdown, write_figures, write_page, write_tables
+from eosin.reporting.rendering import to_html, to_markdown, write_page
 from eosin.reporting.sections import (
     abstention,
     audit,
@@ -66,8 +66,6 @@ def write_report(run: Path) -> Path:
     """
     finished = read_run(Path(run))
     page, folder = run_page(finished), finished.folder
-    write_figures(folder.figures, page.sections)
-    write_tables(folder.tables, page.sections)
     table = errors.list_errors(finished)
     if table is not None:
         write_table(folder.errors, table)
@@ -102,7 +100,6 @@ def run_page(run: FinishedRun) -> Page:
         simulated=run.simulated,
         sections=gather_notes([overview.section(run), *(one.folded() for one in details)]),
         footer=f"Created by Eosin{version} from the run folder.",
-        has_files=True,
     )
 
 
@@ -172,8 +169,6 @@ def write_comparison_page(folder: Path) -> Path:
     place = ComparisonFolder(Path(folder))
     comparison = read_document(place.document, Comparison)
     page = comparison_page(comparison, place.root.resolve().name)
-    write_figures(place.figures, page.sections)
-    write_tables(place.tables, page.sections)
     return write_page(place.page, page)
 
 
@@ -198,7 +193,6 @@ def comparison_page(comparison: Comparison, name: str) -> Page:
             [differences.result(comparison), *(section.folded() for section in details)]
         ),
         footer="Created by Eosin from comparison.json.",
-        has_files=True,
     )
 
 
@@ -216,8 +210,6 @@ def write_protocols_page(folder: Path) -> Path:
         if not protocol.run.folder.report.exists():
             write_report(protocol.run.root)
     page = protocols.protocols_page(Path(folder).resolve().name, *both)
-    write_figures(root.figures, page.sections)
-    write_tables(root.tables, page.sections)
     return write_page(root.report, page)
 
 
@@ -278,7 +270,7 @@ def format_comparison(comparison: Comparison) -> list[str | TextTable]:
         cells = (
             metric_text(run.image[comparison.metric]),
             f"{amount(size / 1e6, 1)} MB" if size else "",
-            f"{1e3 * time.median:.1f} ms per image" if time else "",
+            f"{amount(1e3 * time.median, 1)} ms per image" if time else "",
             "over-optimistic: train-test overlap" if run.is_flattered else "",
         )
         rows.append((run.name, *cells))

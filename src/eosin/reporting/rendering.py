@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
 
@@ -40,8 +40,11 @@ SIMULATED = (
 Link = Callable[[RenderedFigure], str]
 
 
-def to_html(page: Page) -> str:
-    """Render a page; every value is escaped, since class names and paths are user input."""
+def to_html(page: Page, *, with_files: bool = False) -> str:
+    """Render a page; every value is escaped, since class names and paths are user input.
+
+    ``with_files`` adds links to the files that :func:`write_page` writes.
+    """
     environment = Environment(
         loader=PackageLoader("eosin.reporting"),
         autoescape=True,
@@ -52,7 +55,7 @@ def to_html(page: Page) -> str:
     environment.filters["breakable"] = breakable
     environment.filters["figure_uri"] = lambda figure: data_uri(figure.png, "png")
     has_notes = any(isinstance(b, Notes) for section in page.sections for b in section.blocks())
-    environment.globals |= {"has_files": page.has_files, "has_notes": has_notes}
+    environment.globals |= {"has_files": with_files, "has_notes": has_notes}
     css = resources.files("eosin.reporting").joinpath("templates/style.css")
     banners = {"": RESEARCH_USE_ONLY, **({"simulated": SIMULATED} if page.simulated else {})}
     return environment.get_template("page.html.j2").render(
@@ -65,33 +68,26 @@ def to_html(page: Page) -> str:
 
 
 def write_page(path: Path, page: Page) -> Path:
-    """Write a page as self-contained HTML, atomically.
+    """Write a page as self-contained HTML, and its figures and tables as files beside it.
+
+    Every figure is ``figures/<name>.png`` and ``.svg``, every table ``tables/<name>.csv``; each
+    file is written atomically.
 
     Raises:
         OutputError: The page cannot be written.
     """
-    write_text(path, to_html(page))
-    return path
-
-
-def write_figures(folder: Path, sections: Iterable[Section]) -> None:
-    """Write each figure of the sections as ``<name>.png`` and ``<name>.svg``, atomically."""
-    for section in sections:
+    for section in page.sections:
         for figure in section.figures():
-            write_bytes(folder / f"{figure.name}.png", figure.png, durable=False)
-            if figure.svg:
-                write_bytes(folder / f"{figure.name}.svg", figure.svg, durable=False)
-
-
-def write_tables(folder: Path, sections: Iterable[Section]) -> None:
-    """Write each named table of the sections as ``<name>.csv``, atomically."""
-    for section in sections:
+            for suffix, picture in (("png", figure.png), ("svg", figure.svg)):
+                file = path.parent / "figures" / f"{figure.name}.{suffix}"
+                write_bytes(file, picture, durable=False)
         for table in section.tables():
-            if table.name:
-                stream = io.StringIO()
-                csv.writer(stream, lineterminator="\n").writerows(_plain_rows(table))
-                path = folder / f"{table.name}.csv"
-                write_bytes(path, stream.getvalue().encode(), durable=False)
+            stream = io.StringIO()
+            csv.writer(stream, lineterminator="\n").writerows(_plain_rows(table))
+            file = path.parent / "tables" / f"{table.name}.csv"
+            write_bytes(file, stream.getvalue().encode(), durable=False)
+    write_text(path, to_html(page, with_files=True))
+    return path
 
 
 def _plain_rows(table: Table) -> list[list[str]]:

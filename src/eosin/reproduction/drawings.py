@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from eosin.artifacts.comparison import Comparison
 from eosin.artifacts.layout import AS_PUBLISHED, STRICT
 from eosin.papers import Cell, Item
-from eosin.reporting.outline import Block, RenderedFigure, Section
+from eosin.reporting.outline import Block, RenderedFigure, Section, prefixed
 from eosin.reporting.sections import data, magnifications, ranges
 from eosin.reporting.sections.confusion import confusion_figure
 from eosin.reporting.sections.curves import banded_roc, overlaid_roc
@@ -73,11 +73,14 @@ def draw(
                 figures.append(block)
             else:
                 blocks.append(block)
+    own = item.id.replace(".", "-")
     named = [
-        replace(figure, name=f"{item.id.replace('.', '-')}-{number}-{figure.name}")
+        replace(figure, name=f"{own}-{number}-{figure.name}")
         for number, figure in enumerate(figures, start=1)
     ]
-    return named, blocks
+    return named, [
+        prefixed(block, f"{own}-{number}-") for number, block in enumerate(blocks, start=1)
+    ]
 
 
 Drawn = Iterable[RenderedFigure | Block]

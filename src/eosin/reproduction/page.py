@@ -28,8 +28,11 @@ from eosin.reporting.outline import (
 from eosin.reproduction.verdicts import EXACTLY, REPRODUCED, VERDICTS
 
 _COLUMNS = (
-    "", "Printed", "Recomputed from the paper", "Ours, as published", "Ours, strict", "Verdict",
+    "", "Printed", "Recomputed from the paper", "Ours, as published", "Ours, strict",
+    "Verdict and notes",
 )  # fmt: skip
+#: Those of text.
+_TEXTS = {0, 5}
 _SIZES = {
     "full": "",
     "reduced": "Reduced for two cores without a GPU: smaller images, fewer epochs or repetitions.",
@@ -51,7 +54,8 @@ def reproduction_page(paper: Paper, found: Reproduction, drawn: Drawn) -> Page:
         masthead=Section("", Text(f"{paper.reference}. {paper.summary}", look="about")),
         simulated=found.simulated,
         sections=(
-            Section("How to read this page", *_legend(found), nav="Reading"),
+            Section("", *_cautions(found)),
+            Section("How to read this page", *_legend()).folded(),
             Section("Experiments", *_experiments(paper, found.runs)),
             *(_item(item, found.values, *drawn.get(item.id, ((), ()))) for item in items),
             _demands(found),
@@ -74,7 +78,7 @@ def summary(found: Reproduction) -> str:
     return f"Of {quantity(n_values, 'printed value')}: {', '.join(parts)}."
 
 
-def _legend(found: Reproduction) -> Iterable[str | Text]:
+def _cautions(found: Reproduction) -> Iterable[Text]:
     if _SIZES[found.size]:
         yield Text(_SIZES[found.size], look="caution")
     if any(run.differs.get("data", "").startswith(STAND_IN) for run in found.runs):
@@ -83,11 +87,21 @@ def _legend(found: Reproduction) -> Iterable[str | Text]:
             "of our figures is for the paper's task.",
             look="caution",
         )
+    strict = [run for run in found.runs if run.protocol == STRICT and run.folder]
+    if strict and all(run.n_patients is None for run in strict):
+        yield Text(
+            "The patients of these images are unknown: no column estimates performance on new "
+            "patients.",
+            look="caution",
+        )
+
+
+def _legend() -> Iterable[str]:
     yield (
-        "Each row has a printed value, the same value recomputed from other numbers in the paper, "
-        "our value under the paper's own protocol, and our value under the strict protocol, in "
-        "which no known patient is in both training and test data. In parentheses: 95 % intervals, "
-        "clustered by patient where patients are known."
+        "Each row has a printed value, the same value recomputed from other numbers in the paper "
+        "(if there are any), our value under the paper's own protocol, and our value under the "
+        "strict protocol, in which no known patient is in both training and test data. In "
+        "parentheses: 95 % intervals, clustered by patient where patients are known."
     )
     yield (
         f"“{REPRODUCED.capitalize()}” requires the paper's data, split, epochs and initial "
@@ -101,13 +115,6 @@ def _legend(found: Reproduction) -> Iterable[str | Text]:
         "patient may be in both training and test data. The strict column is such an estimate "
         "where the table of experiments lists patients."
     )
-    strict = [run for run in found.runs if run.protocol == STRICT and run.folder]
-    if strict and all(run.n_patients is None for run in strict):
-        yield Text(
-            "The patients of these images are unknown: no column estimates performance on new "
-            "patients.",
-            look="caution",
-        )
 
 
 def _experiments(paper: Paper, runs: Sequence[ReproducedRun]) -> Iterable[Block | None]:
@@ -120,6 +127,7 @@ def _experiments(paper: Paper, runs: Sequence[ReproducedRun]) -> Iterable[Block 
         [_run_row(paper, run) for run in runs],
         texts=(0, 1, 2, 8),
         look="many",
+        name="experiments",
     )  # fmt: skip
     seeds = {run.seed for run in runs if run.seed is not None}
     if seeds:
@@ -131,7 +139,8 @@ def _experiments(paper: Paper, runs: Sequence[ReproducedRun]) -> Iterable[Block 
         for run in runs
         if run.protocol == AS_PUBLISHED and run.differs
     }
-    yield Section("Differences from the paper's experiments", Facts(list(differs.items())))
+    title = "Differences from the paper's experiments"
+    yield Section(title, Facts(list(differs.items())), fold="closed")
 
 
 def _run_row(paper: Paper, run: ReproducedRun) -> tuple[str | int | Cell | None, ...]:
@@ -185,7 +194,17 @@ def _values_table(item: Item, values: Sequence[ReproducedValue]) -> Table | None
         )
         for cell, value in zip(item.cells, values, strict=True)
     ]
-    return make_table(f"{item.place}.", _COLUMNS, rows, texts=(0, 5))
+    # Most tables have nothing to recompute, and the quick form no verdicts.
+    kept = [n for n in range(len(_COLUMNS)) if n == 0 or any(row[n] for row in rows)]
+    columns = [_COLUMNS[n] for n in kept]
+    texts = [place for place, n in enumerate(kept) if n in _TEXTS]
+    return make_table(
+        f"{item.place}.",
+        columns,
+        [[row[n] for n in kept] for row in rows],
+        texts=texts,
+        name=item.id,
+    )
 
 
 def _verdict_text(value: ReproducedValue, note: str) -> str:
@@ -224,6 +243,7 @@ def _demands(found: Reproduction) -> Section:
         ("Requirement", "Place", "As published", "Strict"),
         rows,
         texts=range(4),
+        name="requirements",
     )
     return Section("Requirements of the paper", table, nav="Requirements")
 
@@ -245,6 +265,7 @@ def _settings(paper: Paper) -> Section:
         rows,
         texts=range(5),
         look="many",
+        name="settings",
     )
     return Section("Settings", table, fold="closed")
 
@@ -257,14 +278,14 @@ def _contradictions(paper: Paper) -> Section:
         rows,
         texts=range(3),
         look="many",
+        name="contradictions",
     )
-    return Section("Contradictions within the paper", table, nav="Contradictions")
+    return Section("Contradictions within the paper", table, fold="closed")
 
 
 def _undescribed(paper: Paper) -> Section:
     return Section(
-        "Not described",
-        Points([Cell(text) for text in paper.undescribed]),
+        "Not described", Points([Cell(text) for text in paper.undescribed]), fold="closed"
     )
 
 

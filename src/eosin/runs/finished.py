@@ -111,14 +111,6 @@ class FinishedRun:
         return read_run_recipe(self.folder) if self.folder.recipe.exists() else None
 
     @cached_property
-    def recipe_text(self) -> str:
-        """The recipe as written, before changes on the command line, without its description."""
-        if self.recipe is None:
-            return ""
-        lines = read_file(self.folder.recipe).decode("utf-8-sig").splitlines(keepends=True)
-        return "".join(line for line in lines if not line.startswith("description = "))
-
-    @cached_property
     def environment(self) -> Environment | None:
         """Versions, device, data set facts."""
         return _optional(self.folder.environment, Environment)
@@ -317,7 +309,7 @@ class FinishedRun:
 
 #: Files that :func:`read_run` reads at once, in this order; of the folds only their measurements.
 _READ = (
-    *("metrics", "recipe_text", "environment", "split_report", "stain", "balance", "audit"),
+    *("metrics", "recipe", "environment", "split_report", "stain", "balance", "audit"),
     *("model", "manifest", "predictions", "history", "pictures", "skipped", "folds", "drift"),
 )
 

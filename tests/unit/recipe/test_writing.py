@@ -1,10 +1,12 @@
 """A written recipe reads back equal."""
 
+import re
 import tomllib
 
 import pytest
 
 from eosin.recipe import read_recipe, recipe_from_dict, recipe_to_toml
+from eosin.recipe.reading import recipe_for_page
 
 BASE = {"name": "a", "data": {"dataset": "phantom"}, "model": {"name": "light_cnn"}}
 FULL = {
@@ -47,3 +49,27 @@ def test_defaults_are_written_out_and_nulls_left_out():
     assert written["train"]["schedule"]["factor"] == 0.5
     assert "patience" not in written["train"]
     assert "manifest" not in written["data"]
+
+
+@pytest.mark.parametrize(
+    ("place", "shown"),
+    [
+        ("/home/anna/study/patches", "…/patches"),
+        ("C:\\Users\\anna\\patches", "…/patches"),
+        ("/patches", "…/patches"),
+        ("patches", "patches"),
+    ],
+)
+def test_for_a_page_an_absolute_path_is_its_name(place, shown):
+    stage = {"name": "first", "data": {"dataset": "folder", "root": place}, "epochs": 1}
+    values = {**BASE, "description": "mine", "data": {"dataset": "folder", "root": place}}
+    text = recipe_for_page(recipe_from_dict(values | {"transfer": {"stage": [stage]}}))
+    found = tomllib.loads(text)
+    assert found["data"]["root"] == found["transfer"]["stage"][0]["data"]["root"] == shown
+    assert not {"anna", "mine"} & set(re.findall(r"\w+", text))
+
+
+def test_for_a_page_a_table_of_features_is_its_name():
+    values = {**BASE, "model": {"name": "embedding:/home/anna/features.parquet"}}
+    found = tomllib.loads(recipe_for_page(recipe_from_dict(values)))
+    assert found["model"]["name"] == "embedding:…/features.parquet"

@@ -4,13 +4,16 @@ from tests.facts import tells
 from eosin.artifacts.metrics import Metric
 from eosin.core.text import duration, listing, quantity
 from eosin.reporting.formatting import (
+    below,
     breakable,
+    common_folder,
     coverage,
     exception,
     metric_label,
     metric_text,
     number,
     plain_reason,
+    reason_alone,
     share,
     shorten,
     times,
@@ -47,6 +50,7 @@ def test_never_claims_perfection_by_rounding(value, text):
         (Metric(value=0.99999, low=0.99998, high=1.0), ">0.999 (1.0000–1.0000)"),
         (Metric(value=None, reason="no image of benign"), "—"),
         (None, "—"),
+        (Metric(value=-0.112, low=-0.479, high=0.289), "−0.112 (−0.479 to 0.289)"),
     ],
 )
 def test_metric_with_interval(metric, text):
@@ -96,3 +100,32 @@ def test_shortened_names_keep_both_ends():
     assert len(short) == 16
     assert short.startswith("papillary")
     assert short.endswith("situ")
+
+
+@pytest.mark.parametrize(
+    ("paths", "shown"),
+    [
+        (["/home/anna/a/1.png", "/home/anna/b/2.png"], ["a/1.png", "b/2.png"]),
+        (["../../anna/a/1.png", "../../anna/a/2.png"], ["1.png", "2.png"]),
+        (["/home/anna/1.png", "b/2.png"], ["/home/anna/1.png", "b/2.png"]),
+        (["a/1.png", "a/2.png"], ["a/1.png", "a/2.png"]),
+        (["P7", "p7"], ["P7", "p7"]),
+        ([], []),
+    ],
+)
+def test_the_common_folder_of_images_elsewhere_is_left_out(paths, shown):
+    folder = common_folder(paths)
+    assert [below(path, folder) for path in paths] == shown
+
+
+@pytest.mark.parametrize(
+    ("reason", "shown"),
+    [
+        ("/home/anna/b/2.png is truncated", "is truncated"),
+        ("b/2.png: not an image", "not an image"),
+        ("the folder cannot be listed", "the folder cannot be listed"),
+        ("a cell of b/2.png is odd", "a cell of b/2.png is odd"),
+    ],
+)
+def test_a_reason_beside_its_file_does_not_repeat_it(reason, shown):
+    assert reason_alone("b/2.png", reason) == shown

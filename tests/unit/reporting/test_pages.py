@@ -106,6 +106,9 @@ def test_the_page_shows_what_the_run_s_files_hold(drawn):
         assert fact in page.text
     # A page is passed on; where the data lie on this machine stays here.
     assert "/secret/place" not in page.text
+    root = Path(result.recipe.data.root)
+    assert str(root.parent) not in page.text
+    assert f'root = "…/{root.name}"' in page.text
     names = {path.stem for path in (run / "figures").glob("*.png")}
     assert names >= {"confusion", "roc", "precision_recall"}
     assert names >= {"reliability", "scores", "decision_curve"}

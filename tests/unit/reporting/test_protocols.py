@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from tests.facts import has_files
 from tests.tiny_runs import edit, relist
 
 from eosin.core.errors import ArtifactError
@@ -50,6 +51,7 @@ def test_page_joins_both(protocols):
     assert "Simulated data" in text
     assert (protocols / "figures/protocols.png").exists()
     assert (protocols / "figures/protocols_roc.png").exists()
+    assert has_files(path)
 
 
 @pytest.mark.parametrize(

@@ -54,3 +54,14 @@ def test_without_patients_no_column_is_said_to_estimate_new_ones():
 
     assert tells(cautions(None), "patients", "unknown", "no column")
     assert not tells(cautions(12), "no column")
+
+
+def test_a_table_has_no_empty_columns_and_details_are_folded():
+    made = reproduction_page(read_paper("P1"), found("differs"), {})
+    (table,) = (
+        table for section in made.sections for table in section.tables() if table.name == "figure-7"
+    )
+    assert all(any(row[n].text not in {"", "—"} for row in table.rows) for n in range(1, 4))
+    assert not any("strict" in column or "Recomputed" in column for column in table.columns)
+    open_ones = [section.title for _, section in made.entries() if not section.fold]
+    assert not [title for title in open_ones if "read this page" in title or "Setting" in title]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from PIL import Image as PillowImage
@@ -12,7 +12,14 @@ from eosin.artifacts.audit import SHOWN_KINDS, AuditReport, Finding, Pair
 from eosin.core.text import TextTable, count, listing, of_groups, quantity
 from eosin.core.types import Image
 from eosin.data.audit import list_joined
-from eosin.reporting.formatting import ABSENT, number, shorten, subset_name
+from eosin.reporting.formatting import (
+    ABSENT,
+    below,
+    common_folder,
+    number,
+    shorten,
+    subset_name,
+)
 from eosin.reporting.outline import Facts, Page, Pairs, Section, Table, Text, Tile, make_table
 from eosin.reporting.thumbnails import make_tile, read_thumbnail
 from eosin.reporting.train_test_overlap import UNKNOWN_OVERLAP
@@ -40,31 +47,45 @@ def findings(run: FinishedRun) -> list[Section]:
     order = list(_SEVERITIES)
     found = run.audit.findings if run.audit else []
     ranked = sorted(found, key=lambda finding: order.index(finding.severity))
-    return [_finding(run, finding) for finding in ranked]
+    folder = _folder(found)
+    return [
+        _finding(run, number, finding, folder) for number, finding in enumerate(ranked, start=1)
+    ]
 
 
-def _finding(run: FinishedRun, finding: Finding) -> Section:
-    shown = finding.pairs[:_MOST_PAIRS]
-    summary = quantity(len(finding.pairs), "example pair")
-    if len(shown) < len(finding.pairs):
-        summary += f" (first {len(shown)} shown)"
+def _folder(findings: Sequence[Finding]) -> str:
+    """Return the common folder of all images that findings name."""
+    pairs = (pair for finding in findings for pair in finding.pairs)
+    return common_folder(cell for pair in pairs for cell in (pair.a, pair.b))
+
+
+def _finding(run: FinishedRun, number: int, finding: Finding, folder: str) -> Section:
     kind, tag = finding.kind.replace("_", " ").capitalize(), _SEVERITIES[finding.severity]
     return Section(
         "",
         Text(finding.message, head=f"{kind}.", tag=tag),
         Pairs(_run_pairs(run, finding)),
-        Section(summary, _pairs_table(shown), fold="closed"),
+        _listed_pairs(finding, number, folder),
         look=f"finding {finding.severity}",
     )
 
 
-def _pairs_table(pairs: list[Pair]) -> Table | None:
+def _listed_pairs(finding: Finding, number: int, folder: str) -> Section:
+    """Return the pairs of a finding as a table, folded away."""
+    shown = finding.pairs[:_MOST_PAIRS]
+    title = quantity(len(finding.pairs), "example pair")
+    if len(shown) < len(finding.pairs):
+        title += f" (first {len(shown)} shown)"
+    return Section(title, _pairs_table(shown, number, folder), fold="closed")
+
+
+def _pairs_table(pairs: list[Pair], finding: int, folder: str) -> Table | None:
     columns = ["Image", "Subset", "Other image", "Its subset", "Similarity", "Relation"]
     rows = [
         [
-            pair.a,
+            below(pair.a, folder),
             subset_name(pair.split_a) if pair.split_a else ABSENT,
-            pair.b,
+            below(pair.b, folder),
             subset_name(pair.split_b) if pair.split_b else ABSENT,
             number(pair.score),
             pair.how or "",
@@ -73,7 +94,8 @@ def _pairs_table(pairs: list[Pair]) -> Table | None:
     ]
     if not any(pair.how for pair in pairs):
         columns, rows = columns[:-1], [row[:-1] for row in rows]
-    return make_table("Example pairs.", columns, rows, texts=(0, 1, 2, 3, 5), look="paths")
+    texts, name = (0, 1, 2, 3, 5), f"audit_pairs_{finding}"
+    return make_table("Example pairs.", columns, rows, texts=texts, look="paths", name=name)
 
 
 def audit_words(run: FinishedRun) -> str:
@@ -158,6 +180,7 @@ def audit_page(report: AuditReport, name: str, pictures: Mapping[str, Image]) ->
     that lacks one is in ``audit.json`` only.
     """
     shown = {cell: PillowImage.fromarray(image) for cell, image in pictures.items()}
+    folder = _folder(report.findings)
     leaks = count(len(report.leaks)) if report.splits else ABSENT
     units = "Patients" if report.unit == "patient" else "Groups"
     facts = [("Images", count(report.n_images)), (units, count(report.n_groups))]
@@ -177,10 +200,13 @@ def audit_page(report: AuditReport, name: str, pictures: Mapping[str, Image]) ->
             Section(
                 "Summary",
                 Facts(facts, look="cards"),
-                make_table("Subsets.", ("Subset", "Images", units), rows),
+                make_table("Subsets.", ("Subset", "Images", units), rows, name="subsets"),
                 *(Text(words, look="small") for words in report.reach),
             ),
-            *(_of_page(finding, shown) for finding in report.findings),
+            *(
+                _of_page(finding, number, shown, folder)
+                for number, finding in enumerate(report.findings, start=1)
+            ),
         ],
         footer="Created by Eosin's data audit. All pairs are in audit.json beside this page.",
     )
@@ -193,12 +219,11 @@ def not_checked(report: AuditReport | None) -> Text:
     return Text(f"{report.unchecked}.", look="caution", head="Not checked.")
 
 
-def _of_page(finding: Finding, pictures: Mapping[str, PillowImage.Image]) -> Section:
-    pairs = _pair_tiles(finding, pictures)
-    left = len(finding.pairs) - len(pairs)
-    words = "further pair" if pairs else "example pair"
-    rest = f"{quantity(left, words)} in audit.json." if left else ""
-    return Section(_title(finding), finding.message, Pairs(pairs), Text(rest, look="small"))
+def _of_page(
+    finding: Finding, number: int, pictures: Mapping[str, PillowImage.Image], folder: str
+) -> Section:
+    pairs = Pairs(_pair_tiles(finding, pictures))
+    return Section(_title(finding), finding.message, pairs, _listed_pairs(finding, number, folder))
 
 
 def _title(finding: Finding) -> str:

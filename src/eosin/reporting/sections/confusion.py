@@ -34,7 +34,7 @@ _MOST_TICKS = 40
 def confusion_figure(matrices: Mapping[str, Confusion], name: str = "confusion") -> RenderedFigure:
     """Draw confusion matrices by title: counts, shaded by the proportion of their true class."""
     n_classes = max(len(one.labels) for one in matrices.values())
-    side = min(9.2, max(3.5 if len(matrices) == 1 else 3.0, 2.4 + 0.34 * n_classes))
+    side = min(9.2, max(3.5 if len(matrices) == 1 else 3.0, 2.3 + 0.34 * n_classes))
     n_rows = -(-len(matrices) // max(1, int(_PAGE_IN // side)))
     n_columns = -(-len(matrices) // n_rows)
     with house_style():

@@ -208,7 +208,8 @@ def _cost_cells(cost: Cost) -> list[str]:
     time = cost.latency
     shown = ABSENT
     if time is not None:
-        shown = f"{1e3 * time.median:.1f} ({1e3 * time.low:.1f}–{1e3 * time.high:.1f})"
+        median, *ends = (amount(1e3 * t, 1) for t in (time.median, time.low, time.high))
+        shown = f"{median} ({'–'.join(ends)})"
     sizes = ((cost.macs, 1), (cost.onnx_bytes, 2), (cost.safetensors_bytes, 2))
     millions = (ABSENT if n is None else amount(n / 1e6, digits) for n, digits in sizes)
     return [ABSENT if cost.params is None else count(cost.params), *millions, shown]

@@ -40,6 +40,8 @@ _MOST_NAMED = 6
 _GRID = np.linspace(0.0, 1.0, 101)
 #: Side of a panel, without and with a positive class: a legend of many classes needs room.
 _SIDES_IN = (4.6, 3.5)
+#: Most curves in a panel whose legend fits beside another figure.
+_FEW_LINES = 3
 #: The same of a precision-recall curve between two other figures.
 _PR_SIDE_IN = 3.05
 
@@ -291,7 +293,9 @@ def overlaid_roc(lines: Sequence[RocLine], name: str, caption: str) -> RenderedF
     """Draw the ROC curves of several runs over each other."""
     if not lines:
         return None
-    with drawing(4.6, 4.6) as (figure, axes):
+    # Of few runs it fits beside another figure; the legend of many needs room.
+    side = 3.6 if len(lines) <= _FEW_LINES else 4.6
+    with drawing(side, side) as (figure, axes):
         for order, line in enumerate(lines):
             style = {**look(order), "marker": ""}
             if line.band is not None:

@@ -11,7 +11,14 @@ from matplotlib.ticker import MaxNLocator
 
 from eosin.core.text import count, listing, quantity
 from eosin.core.types import SPLITS, STACKED, TOGETHER, parts_of
-from eosin.reporting.formatting import share, subset_name, times
+from eosin.reporting.formatting import (
+    below,
+    common_folder,
+    reason_alone,
+    share,
+    subset_name,
+    times,
+)
 from eosin.reporting.outline import (
     Facts,
     Pair,
@@ -275,7 +282,11 @@ def _magnification_table(run: FinishedRun) -> Table | None:
 
 
 def _skipped_table(run: FinishedRun) -> Table | None:
-    rows = [(entry.path, entry.reason) for entry in run.skipped[:MOST_ROWS]]
+    folder = common_folder(entry.path for entry in run.skipped)
+    rows = [
+        (below(entry.path, folder), reason_alone(entry.path, entry.reason))
+        for entry in run.skipped[:MOST_ROWS]
+    ]
     columns, caption = ("File", "Reason"), "Unreadable files, which were excluded."
     return make_table(caption, columns, rows, texts=(0, 1), look="paths", name="unreadable")
 

@@ -102,6 +102,8 @@ def _panel(
         axes.set(title=_TITLES[name], xlabel="Epoch")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
         axes.margins(x=0.03)
+        if np.ptp(axes.dataLim.intervalx) < 1:  # a single epoch: no tick at its fractions
+            axes.set_xlim(0, np.ceil(axes.dataLim.x1) + 0.5)
         _mark_epochs(axes, curves)
         if name == "accuracy":
             axes.set_ylim(top=1.02)
@@ -168,7 +170,7 @@ def _legend(figure: Figure, axes: Axes, names: list[str], columns: list[str]) ->
             axes.legend(handles=handles, loc="best")
         return
     handles = [
-        Line2D([], [], color=look(order)["color"], label=series_label(name, 28))
+        Line2D([], [], color=look(order)["color"], label=series_label(name, 30))
         for order, name in enumerate(names)
     ]
     handles += [Line2D([], [], color=MUTED, linestyle=line, label=part) for part, line in parts]

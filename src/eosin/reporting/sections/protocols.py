@@ -66,7 +66,9 @@ def protocols_page(name: str, strict: Protocol, published: Protocol) -> Page:
     gaps = compare_splits(strict.run, published.run)
     words, figures = _meaning(strict, published, gaps), Figures(chart(both), _roc(both))
     links = [Cell(p.label, href=f"{p.key}/{p.run.folder.report.name}") for p in both]
-    leaks = (Section(p.label, _leak_words(p), *audit.findings(p.run)) for p in both)
+    leaks = (
+        Section(p.label, _leak_words(p), *audit.findings(p.run)).prefixed(f"{p.key}_") for p in both
+    )
     return Page(
         kind="Eosin report · one model, two splits",
         name=name,
@@ -80,7 +82,6 @@ def protocols_page(name: str, strict: Protocol, published: Protocol) -> Page:
             Section("Reports of both runs", Points(links), nav="Both runs"),
         ),
         footer="Created by Eosin from the two run folders.",
-        has_files=True,
     )
 
 
@@ -139,7 +140,8 @@ def _metric_table(both: Sequence[Protocol], gaps: Mapping[str, Estimate]) -> Tab
         "Metrics of the most probable class with 95 % intervals. Difference: published less "
         "strict; patients of both test sets are resampled together."
     )
-    return make_table(caption, ("Metric", *(p.label for p in both), "Difference"), rows)
+    columns = ("Metric", *(p.label for p in both), "Difference")
+    return make_table(caption, columns, rows, name="metrics")
 
 
 def _gap(gap: Estimate) -> str | None:

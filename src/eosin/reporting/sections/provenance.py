@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 
 from eosin.core.text import duration
+from eosin.recipe.reading import recipe_for_page
 from eosin.reporting.outline import Code, Facts, Pair, Section, joined, select
 from eosin.reporting.sections import model
 from eosin.reporting.sections.data import dataset_facts
@@ -18,14 +19,15 @@ _STAGES = {"judge": "evaluate"}
 def section(run: FinishedRun) -> Section:
     """Return the section of the page."""
     where = "In the folder of its members' runs" if members_of(run) else "Inside the run folder"
-    recipe = Code(run.recipe_text or "")
+    recipe = Code("" if run.recipe is None else recipe_for_page(run.recipe))
+    places = "Folders of the machine are left out here; recipe.toml in the run folder has them."
     return Section(
         "Provenance",
         Section("Data set", Facts(dataset_facts(run))),
         model.section(run),
         Section("Environment", Facts(environment_facts(run))),
         Section("Reproduce", f"{where}:", Code("\n".join(rerun_commands(run)))),
-        Section("Recipe with all defaults", recipe, fold="closed"),
+        Section("Recipe with all defaults", recipe, places if recipe.text else "", fold="closed"),
     )
 
 

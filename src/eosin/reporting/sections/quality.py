@@ -11,7 +11,7 @@ from PIL import Image as PillowImage
 from eosin.core.text import count, quantity
 from eosin.core.types import Image
 from eosin.data.quality import FLAGS, Flag, QualityReport, explain_flag
-from eosin.reporting.formatting import sentence, share, shorten
+from eosin.reporting.formatting import below, common_folder, reason_alone, sentence, share, shorten
 from eosin.reporting.outline import Facts, Page, Pair, Section, Table, Text, Tile, Tiles, make_table
 from eosin.reporting.thumbnails import make_tile
 
@@ -31,6 +31,7 @@ def quality_page(report: QualityReport, name: str, pictures: Mapping[str, Image]
     Thumbnails are uint8, shape (H, W, 3), by path: those that :func:`shown_paths` names. An image
     without one is left out.
     """
+    folder = common_folder(report.table["path"])
     advice = "Flags are advice: no image was changed, and training does not exclude flagged images."
     return Page(
         kind="Eosin data check · image quality",
@@ -45,8 +46,8 @@ def quality_page(report: QualityReport, name: str, pictures: Mapping[str, Image]
                 _summary(report),
                 *(Text(sentence(note), look="small") for note in report.notes),
             ),
-            *(_gallery(flag, report, pictures) for flag in FLAGS),
-            _unreadable(report),
+            *(_gallery(flag, report, pictures, folder) for flag in FLAGS),
+            _unreadable(report, folder),
         ),
         footer="Created by Eosin's data check. quality.csv beside this page has the values of every"
         " image.",
@@ -104,13 +105,15 @@ def _summary(report: QualityReport) -> Table | None:
         rows.append((_label(flag), explain_flag(flag, report.limits), *numbers))
     columns = ("Flag", "Criterion", "Images", "Proportion")
     caption = "Quality flags and their frequency."
-    return make_table(caption, columns, rows, texts=(0, 1))
+    return make_table(caption, columns, rows, texts=(0, 1), name="flags")
 
 
-def _gallery(flag: Flag, report: QualityReport, pictures: Mapping[str, Image]) -> Section:
+def _gallery(
+    flag: Flag, report: QualityReport, pictures: Mapping[str, Image], folder: str
+) -> Section:
     rows = report.flagged(flag)
     shown = [row for _, row in rows.head(_MOST_SHOWN).iterrows() if row["path"] in pictures]
-    tiles = [_tile(flag, row, pictures[row["path"]]) for row in shown]
+    tiles = [_tile(flag, row, pictures[row["path"]], folder) for row in shown]
     if len(rows) == 0:
         return Section("")
     words = sentence(explain_flag(flag, report.limits))
@@ -129,8 +132,8 @@ def _more(n: int) -> Text:
     return Text(f"… and {count(n)} more in quality.csv." if n else "", look="small")
 
 
-def _tile(flag: Flag, row: Any, thumbnail: Image) -> Tile:
-    path = PurePosixPath(row["path"])
+def _tile(flag: Flag, row: Any, thumbnail: Image, common: str) -> Tile:
+    path = PurePosixPath(below(row["path"], common))
     value = measured(flag, row)
     if flag == "duplicate":
         value = f"duplicate of {shorten(PurePosixPath(row['duplicate_of']).name, _NAME_WIDTH)}"
@@ -141,9 +144,18 @@ def _tile(flag: Flag, row: Any, thumbnail: Image) -> Tile:
     return make_tile(PillowImage.fromarray(thumbnail), alt=alt, title=value, lines=lines)
 
 
-def _unreadable(report: QualityReport) -> Section:
-    rows = report.skipped[:_MOST_ROWS]
-    columns = ("File", "Reason")
-    table = make_table("Unreadable files.", columns, rows, texts=(0, 1), look="paths")
+def _unreadable(report: QualityReport, folder: str) -> Section:
+    rows = [
+        (below(path, folder), reason_alone(path, reason))
+        for path, reason in report.skipped[:_MOST_ROWS]
+    ]
+    table = make_table(
+        "Unreadable files.",
+        ("File", "Reason"),
+        rows,
+        texts=(0, 1),
+        look="paths",
+        name="unreadable",
+    )
     rest = _more(len(report.skipped) - len(rows))
     return Section("Unreadable files", table, rest, nav="Unreadable")
