@@ -152,7 +152,6 @@ def test_the_run_folder_is_the_contract_s(tmp_path):
         "predictions.csv",
         "metrics.json",
         "samples",
-        "figures",
         "report.html",
         "logits.parquet",
         "skipped.csv",
