@@ -138,7 +138,7 @@ def test_decisions_calibration_and_abstention_take_a_line_or_two_each():
         }
     )
     (line,) = told_after_the_metrics(split(abstention=refused))[1:]
-    assert tells(line, "none", nothing.reason)
+    assert tells(line, "none", "3 patients of 'benign' where alpha 0.1 needs 9")
 
 
 def test_predictions_tell_on_how_many_the_model_abstained():
