@@ -154,7 +154,7 @@ def collect_pcam(root: Path, options: Mapping[str, Any]) -> Any:
     """List PatchCamelyon's images: HDF5 files, or class folders, maybe below part folders.
 
     Option ``evaluate_on``: ``"test"`` (default) takes the official parts; ``"valid"`` makes
-    the valid part the split ``test`` and leaves the official test part out. ``part`` is the
+    the valid subset the split ``test`` and leaves the official test subset out. ``part`` is the
     official part, ``slide`` is there if it is known. Raises DataError if none of the forms is
     found, RecipeError for a wrong option.
     """
