@@ -23,8 +23,8 @@ _RECIPE = {
     "seed": 0,
     "data": {
         "dataset": "phantom",
-        # Enough patients that the interval of the difference excludes 0 for at least 18 of 20 seeds:
-        # python -m benchmarks.demo_seeds --seeds 20
+        # With these the interval of the difference excludes 0 for at least 18 of 20 seeds:
+        # python -m benchmarks.demo_seeds
         "options": {
             "patients": 60,
             "images_per_patient": 36,
