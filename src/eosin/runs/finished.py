@@ -255,7 +255,7 @@ class FinishedRun:
 
     @property
     def has_folds(self) -> bool:
-        """True if its predictions are out-of-fold: it has folds, and no test part beside them."""
+        """True if its predictions are out-of-fold: it has folds, and no test subset beside them."""
         return self.folder.folds.is_dir() and self.split == OUT_OF_FOLD
 
     @property
