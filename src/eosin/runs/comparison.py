@@ -61,7 +61,7 @@ def make_compared_models(shared: SharedImages) -> list[ComparedModel]:
 def compare_splits(strict: FinishedRun, published: FinishedRun) -> dict[str, Estimate]:
     """Return the main metrics under a published split less those under a strict one.
 
-    The evaluated images differ; both sets are resampled by the patients of either.
+    The evaluated images may differ; both sets are resampled by the patients of either.
     """
     one, other = (_evaluated_predictions(run) for run in (published, strict))
     if one is None or other is None or one.class_names != other.class_names:
