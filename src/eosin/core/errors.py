@@ -40,7 +40,7 @@ from pickle import UnpicklingError
 from typing import Any, TypeVar
 
 from eosin.core.hints import in_users_words
-from eosin.core.text import printable, quantity
+from eosin.core.text import listing, printable, quantity
 
 _Result = TypeVar("_Result")
 #: Exit status after Ctrl-C, as shells give it: 128 and the number of the signal.
@@ -170,7 +170,7 @@ def close_matches(name: str, known: Iterable[str]) -> str:
 def suggest(name: str, known: Iterable[str]) -> str:
     """Return a question with the known names that resemble ``name``; empty if none does."""
     near = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.6)
-    return "Did you mean " + " or ".join(repr(match) for match in near) + "?" if near else ""
+    return f"Did you mean {listing(map(repr, near), 'or')}?" if near else ""
 
 
 def check_memory() -> None:
