@@ -56,7 +56,8 @@ _LOOKED = (
     "for."
 )
 _NAMES_ALONE = (
-    "No image is shared, only names: in another data set the same name may mean another patient."
+    "Only names are shared, no file and no pixels: in another data set the same name may mean "
+    "another patient."
 )
 
 
