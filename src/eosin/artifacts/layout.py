@@ -118,16 +118,6 @@ class RunFolder:
         )
 
     @property
-    def figures(self) -> Path:
-        """The report's figures as PNG and SVG."""
-        return self.root / "figures"
-
-    @property
-    def tables(self) -> Path:
-        """The report's tables as CSV."""
-        return self.root / "tables"
-
-    @property
     def errors(self) -> Path:
         """The misclassified images of the evaluated split, the most confident errors first."""
         return self.root / "errors.csv"
@@ -295,16 +285,6 @@ class ComparisonFolder:
     def document(self) -> Path:
         """All values of the page."""
         return self.root / "comparison.json"
-
-    @property
-    def figures(self) -> Path:
-        """The page's figures as PNG and SVG."""
-        return self.root / "figures"
-
-    @property
-    def tables(self) -> Path:
-        """The page's tables as CSV."""
-        return self.root / "tables"
 
     @property
     def table(self) -> Path:

@@ -266,7 +266,7 @@ def _protocol(run: FinishedRun) -> str:
     )
     if split.protocol == "folds":
         by = unit_name(run) if split.by == "group" else split.by
-        folds = f"{split.k} folds by {by}" if split.by != "site" else "a fold a site"
+        folds = f"{split.k} folds by {by}" if split.by != "site" else "one fold per site"
         return f"{folds}{' beside a test subset' if split.test_share else ''}{first}"
     unit = unit_name(run) if split.unit == "group" else split.unit
     return f"{'as in the manifest' if split.protocol == 'column' else f'by {unit}'}{first}"

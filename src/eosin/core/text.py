@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
 
@@ -128,12 +129,12 @@ def of_groups(n: int, unit: str) -> str:
     return "" if unit == "image" else f" of {quantity(n, unit)}"
 
 
-def listing(items: Iterable[str]) -> str:
+def listing(items: Iterable[str], last: str = "and") -> str:
     """Join items as in a sentence: ``"a, b and c"``."""
     words = list(items)
     if len(words) < 2:
         return "".join(words)
-    return f"{', '.join(words[:-1])} and {words[-1]}"
+    return f"{', '.join(words[:-1])} {last} {words[-1]}"
 
 
 def duration(seconds: float) -> str:
@@ -173,3 +174,33 @@ def aligned(rows: Sequence[Sequence[str]], right: int = 0) -> list[str]:
         ).rstrip()
         for row in rows
     ]
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """Table that a terminal draws; elsewhere its plain lines are printed.
+
+    Attributes:
+        rows: Cells, the first row the head, which may be empty texts.
+        right: Number of last columns that are aligned right.
+        plain: Lines elsewhere; by default the rows, aligned.
+    """
+
+    rows: Sequence[Sequence[str]]
+    right: int = 0
+    plain: Sequence[str] | None = None
+
+
+#: Terminal output: lines and tables.
+Content = Iterable[str | TextTable]
+
+
+def plain_lines(content: Content) -> list[str]:
+    """Return lines and tables as plain lines."""
+    lines: list[str] = []
+    for part in content:
+        if isinstance(part, str):
+            lines.append(part)
+        else:
+            lines += aligned(part.rows, part.right) if part.plain is None else part.plain
+    return lines

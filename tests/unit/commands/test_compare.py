@@ -248,8 +248,8 @@ def test_another_metric_than_was_asked_for_is_said(write_run, compare):
     assert (found.metric, found.asked) == ("accuracy", "auc")
     result = dict(cautions(found))
     assert tells(result["Ranked by accuracy."], "AUC", "a and b", "no image of 'malignant'")
-    # Twelve groups are few; none of a class that no image has are no reason.
-    assert [head for head in result if "groups" in head] == ["Few groups."]
+    # Twelve patients are few; none of a class that no image has are no reason.
+    assert [head for head in result if "patients" in head] == ["Few patients."]
 
 
 @pytest.mark.parametrize("metric", ["precision_weighted", "f1_macro"])
@@ -274,8 +274,8 @@ def test_an_average_over_the_classes_ranks_runs(write_run, tmp_path, metric):
 def test_few_groups_are_told_from_too_few_and_heads_from_networks(write_run, compare):
     found = compare(write_run("a", rows=slice(24)), write_run("b", rows=slice(24), noise=1))
     result = dict(cautions(found))
-    assert "Few groups." not in result
-    assert tells(result["No interval."], "4 groups of 'benign'", 5)
+    assert "Few patients." not in result
+    assert tells(result["No interval."], "4 patients of 'benign'", 5)
     head = found.runs[0].model_copy(update={"is_head": True})
     result = dict(cautions(found.model_copy(update={"runs": [head, found.runs[1]]})))
     assert "Pareto front" in result["a is a head on features."]

@@ -155,7 +155,9 @@ def _figure(kind: _Kind, scores: Scores, metrics: SplitMetrics) -> RenderedFigur
         _frame(axes, kind)
         caption = f"{kind.title} on the {_split_name(scores.split)}."
         if metrics.positive is not None:
-            caption += f" Shaded: pointwise 95 % band from {_RESAMPLES} resamples by group."
+            caption += (
+                f" Shaded: pointwise 95 % band from {_RESAMPLES} resamples by {metrics.unit}."
+            )
         return render_figure(figure, kind.name, alt=f"{kind.title}. {alt}", caption=caption)
 
 
@@ -307,7 +309,7 @@ def overlaid_roc(lines: Sequence[RocLine], name: str, caption: str) -> RenderedF
         _frame(axes, _ROC)
         areas = "; ".join(f"{line.name}: AUC {metric_text(line.auc)}" for line in lines)
         if any(line.band is not None for line in lines):
-            caption += f" Shaded: pointwise 95 % bands from {_RESAMPLES} resamples by group."
+            caption += f" Shaded: pointwise 95 % bands from {_RESAMPLES} bootstrap resamples."
         return render_figure(figure, name, alt=f"ROC curves. {areas}.", caption=caption)
 
 
