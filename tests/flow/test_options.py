@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 import typer
@@ -76,6 +77,14 @@ def test_a_log_file_that_cannot_be_written(command, tmp_path):
     result = command("data", "list", "--log-file", tmp_path)
     assert result.status == 1
     assert tells(result.complaint, tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_log_file_on_a_full_disk_costs_one_warning_and_no_work(command):
+    result = command("data", "list", "--log-file", "/dev/full")
+    assert result.status == 0
+    assert "Traceback" not in result.err
+    assert result.err.count("/dev/full") == 1
 
 
 def test_wrong_values_of_shared_options_are_named(command):

@@ -12,7 +12,7 @@ from pathlib import Path
 FORMAT_VERSION = "1.0"
 #: Split name of the held-out parts of all folds together.
 OUT_OF_FOLD = "oof"
-#: Split name of a test part beside the folds, as each fold's network predicts it.
+#: Split name of a test subset beside the folds, as each fold's network predicts it.
 TEST_BY_FOLD = "test_by_fold"
 
 
@@ -290,3 +290,8 @@ class ComparisonFolder:
     def table(self) -> Path:
         """Metrics and costs, one row a run."""
         return self.root / "comparison.csv"
+
+    @property
+    def samples(self) -> Path:
+        """Thumbnails of images on which the runs disagree."""
+        return self.root / "samples"

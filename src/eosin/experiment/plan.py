@@ -49,7 +49,7 @@ class Plan(Shown):
         macs: Multiply-accumulates of one image.
         trainings: Networks to train (folds × repeats).
         steps: Most optimiser steps in all.
-        evaluations: Most evaluations of the validation part in all.
+        evaluations: Most evaluations of the validation subset in all.
         seconds: Duration of these steps and evaluations, estimated by a probe.
         probe: Measurements of the probe.
         cache_bytes: Size of the decoded images in the cache.
@@ -237,8 +237,8 @@ def _table_bytes(recipe: Recipe, samples: Samples, split: SplitReport, trainings
     once = manifest + _INPUT_BYTES * len(samples) + len(split.model_dump_json(indent=2))
     if trainings == 1:
         return once + evaluated
-    # Every fold has its own; each image is in one out-of-fold test part per repeat, or in the test
-    # part beside the folds, which each network and their mean predict.
+    # Every fold has its own; each image is held out once per repeat, or in the test subset
+    # beside the folds, which each network and their mean predict.
     beside = split.parts["test"].n_images if "test" in split.parts else 0
     pooled = row * (len(samples) * recipe.data.split.repeats + beside * (trainings + 1))
     return once + trainings * (manifest + evaluated) + pooled

@@ -369,5 +369,5 @@ OF_MAGNIFICATIONS = (
 )
 #: Metrics of images that are all of one class, such as a subtype.
 OF_ONE_CLASS = ("accuracy",)
-#: Metrics of the validation part in ``history.csv``, and those of the training batches.
+#: Metrics of the validation subset in ``history.csv``, and those of the training batches.
 HISTORY, HISTORY_TRAIN = ("accuracy", "precision", "recall", "auc"), ("accuracy", "precision")
