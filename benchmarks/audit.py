@@ -74,9 +74,9 @@ def crop(image: Thumbnail) -> Thumbnail:
 
 COPIES: dict[str, Callable[[Thumbnail], Thumbnail]] = {
     "mirrored": lambda image: image.transpose(PillowImage.Transpose.FLIP_LEFT_RIGHT),
-    "turned by 90°": lambda image: image.transpose(PillowImage.Transpose.ROTATE_90),
+    "rotated by 90°": lambda image: image.transpose(PillowImage.Transpose.ROTATE_90),
     "JPEG, quality 75": save_jpeg,
-    "halved and back": resize,
+    "halved and enlarged": resize,
     "cropped by 5 %": crop,
 }
 

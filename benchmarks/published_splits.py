@@ -130,11 +130,11 @@ TABLES: dict[str, tuple[str, list[str], Callable[[], Iterator[list[str]]]]] = {
         "images of the second subset that are of these accessions.",
         [
             "split",
-            "parts",
+            "subsets",
             "images",
             "slide ids",
             "accessions",
-            "in both parts",
+            "in both subsets",
             "images concerned",
         ],
         audit_breakhis,
@@ -142,7 +142,7 @@ TABLES: dict[str, tuple[str, list[str], Callable[[], Iterator[list[str]]]]] = {
     "lc25000": (
         "LC25000 (lung) split at random by image 70/10/20: clusters of copies that are in more "
         "than one subset, and those of them that the audit flags without using the clusters.",
-        ["seed", "images", "clusters", "clusters in several parts", "flagged by the audit"],
+        ["seed", "images", "clusters", "clusters in several subsets", "flagged by the audit"],
         audit_lc25000,
     ),
 }

@@ -1,7 +1,7 @@
-"""Eosin: from labelled cancer-microscopy images to a classifier that one can defend and deploy.
+"""Eosin: train and evaluate classifiers of cancer-microscopy images, with leak audit and intervals.
 
-Every verb of the command is a function here with the same name and arguments; those of
-``eosin data`` go by their last word, ``eosin data audit`` by ``eosin.audit``. ``eosin.load`` opens
+Every command is a function here with the same name and arguments; those of ``eosin data`` have
+their last word as name, so ``eosin data audit`` is ``eosin.audit``. ``eosin.load`` opens
 a model and ``eosin.load_run`` a finished run. See docs/python.md. Research use only.
 """
 

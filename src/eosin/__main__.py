@@ -17,7 +17,7 @@ from eosin.core.errors import INTERRUPTED, EosinError, is_lack_of_memory
 from eosin.core.files import hint_of
 from eosin.core.hints import typed_hints
 from eosin.core.places import cache_folder
-from eosin.core.text import one_line, shorten
+from eosin.core.text import listing, one_line, shorten
 
 # Newer versions of Typer carry a copy of click, older ones import it: the base class of both
 # copies' errors.
@@ -122,7 +122,7 @@ def _correct(error: Any) -> str:
     text = str(error.format_message() if is_value else error.message or error.format_message())
     text = text.rstrip(".")
     if near:
-        text += f". Did you mean {' or '.join(near)}?"
+        text += f". Did you mean {listing(near, 'or')}?"
     path = error.ctx.command_path if getattr(error, "ctx", None) is not None else "eosin"
     return f"{text}{'' if text.endswith('?') else '.'} See `{path} --help`"
 

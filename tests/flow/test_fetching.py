@@ -191,6 +191,10 @@ def test_an_archive_may_be_kept(catalogue, fetch, folder):
     fetch("--keep-archive")
     assert (folder / "tree.tar.gz").read_bytes() == ARCHIVE
     assert "2 already complete" in fetch().out
+    document = json.loads(fetch("--json").out)
+    assert (document["folder"], document["fetched"]) == (str(folder), [])
+    assert document["kept"] == ["tree.tar.gz", "table.csv"]
+    assert document["next_step"].startswith("eosin data manifest tiny")
 
 
 def test_an_archive_that_was_put_there_is_used_if_its_sum_is_published(catalogue, fetch, folder):

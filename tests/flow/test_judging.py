@@ -125,14 +125,14 @@ def test_an_outside_manifest(command, tiny_run, tmp_path):
 def test_folders_that_are_no_run_and_no_model(command, model, tiny_run, tmp_path):
     (tmp_path / "empty").mkdir()
     image = next((tiny_run / "samples").glob("*.jpg"))
-    for name in ("empty", "none"):
+    for name, lack in (("empty", "is not a model folder"), ("none", "does not exist")):
         for line in (("evaluate", tmp_path / name), ("report", tmp_path / name)):
             result = command(*line)
             assert result.status == 1
             assert name in result.complaint
         result = command("predict", tmp_path / name, image)
         assert result.status == 1
-        assert "is not a model folder" in result.complaint
+        assert lack in result.complaint
     result = command("evaluate", model)
     assert result.status == 2
     assert "Name a manifest with --data" in result.complaint

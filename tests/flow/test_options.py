@@ -4,9 +4,11 @@ import json
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 import typer
@@ -31,6 +33,14 @@ def test_every_command_takes_the_shared_options(command, line):
     assert helped.out == command(*line, "--help").out
     shared = ["--verbose", "--quiet", "--log-file", "--threads", "--offline", "--plugin", "--debug"]
     assert tells(helped.out, *shared)
+
+
+@pytest.mark.parametrize("line", LINES, ids=" ".join)
+def test_every_verb_takes_json_and_its_help_names_no_type_of_python(command, line):
+    helped = command(*line, "-h").out
+    assert "--json" in helped
+    assert not re.search(r"-- ?\S+ +<list", helped)
+    assert "[[" not in helped
 
 
 def test_the_version_is_printed(command):
@@ -67,6 +77,14 @@ def test_a_log_file_that_cannot_be_written(command, tmp_path):
     result = command("data", "list", "--log-file", tmp_path)
     assert result.status == 1
     assert tells(result.complaint, tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_log_file_on_a_full_disk_costs_one_warning_and_no_work(command):
+    result = command("data", "list", "--log-file", "/dev/full")
+    assert result.status == 0
+    assert "Traceback" not in result.err
+    assert result.err.count("/dev/full") == 1
 
 
 def test_wrong_values_of_shared_options_are_named(command):
@@ -122,10 +140,19 @@ def test_every_verb_that_reports_prints_one_json_document(
         ("evaluate", run / "model", "--data", manifest, "-o", tmp_path / "e"): {"skipped": []},
         ("ensemble", run, tiny_run, "-o", tmp_path / "m"): {"run": str(tmp_path / "m")},
         ("compare", run, tiny_run, "-o", tmp_path / "c"): {"metric": "auc"},
+        ("report", run): {"report": str(run / "report.html")},
+        ("convert", run / "checkpoints" / "best.npz", "-o", tmp_path / "w.safetensors"): {
+            "path": str(tmp_path / "w.safetensors")
+        },
         ("predict", run, images): {"skipped": [], "left_out": {}},
         ("predict", run, images, "-o", tmp_path / "p.csv"): {"skipped": []},
         ("data", "audit", manifest, "--quick"): {"n_images": 60},
         ("data", "check", images): {"n_images": 30},
+        ("data", "manifest", "folder", tiny_phantom, "-o", tmp_path / "m.csv"): {
+            "path": str(tmp_path / "m.csv"),
+            "n_images": 60,
+            "labels": {"benign": 30, "malignant": 30},
+        },
     }
     for line, expected in facts.items():
         result = command(*line, "--json")
@@ -179,6 +206,47 @@ def test_lists_are_tables_in_a_terminal_and_plain_elsewhere(command):
     text = re.sub("\x1b\\[[0-9;]*m", "", shown.decode())
     assert "─" in text
     assert tells(text, "name", "licence", "breakhis", "CC BY 4.0")
+
+
+@pytest.fixture
+def terminal(command, monkeypatch):
+    """Run the command as in a terminal of 80 columns."""
+
+    def call(*arguments):
+        with monkeypatch.context() as patch:
+            patch.setenv("COLUMNS", "80")
+            patch.setattr(sys.stdout, "isatty", lambda: True)
+            result = command(*arguments)
+        return re.sub("\x1b\\[[0-9;]*m", "", result.out)
+
+    return call
+
+
+def words(text):
+    """Return the words of a text without those that times and paths are in."""
+    return {word for word in re.findall(r"[^\s:,]+", text) if not re.search(r"[\d/]", word)}
+
+
+def test_a_terminal_of_80_columns_cuts_no_word_of_a_table(
+    command, terminal, recipe_file, images, tiny_run, folds_run, tmp_path
+):
+    table = images / "table.csv"
+    path = next((images / "benign").rglob("*.png")).relative_to(images)
+    table.write_text(f"path,label,split\n{path},benign,train\n{path},benign,test\n")
+    for line in (
+        ["models"],
+        ["recipes"],
+        ["data", "audit", table, "--quick"],
+        ["compare", tiny_run, folds_run, "-o", tmp_path / "c"],
+        ["train", _numpy_recipe(recipe_file), "--plan"],
+    ):
+        plain = command(*line).out
+        shutil.rmtree(tmp_path / "c", ignore_errors=True)
+        drawn = terminal(*line)
+        assert words(plain) <= words(drawn), line
+        # Rich fills the lines of a table with blanks.
+        assert any(row.endswith("  ") and len(row) <= 80 for row in drawn.splitlines()), line
+        assert not any(row.endswith(" ") for row in plain.splitlines())
 
 
 def test_a_stopped_check_leaves_no_files(command, images, tmp_path, stop_at):

@@ -68,7 +68,7 @@ def check_files(place):
     assert info.parity["max_probability_gap"] <= 1e-4
     assert model.weights.exists()
     assert model.onnx.exists()
-    assert len(list(run.figures.glob("*.png"))) >= 5
+    assert len(list((run.root / "figures").glob("*.png"))) >= 5
     page = run.report.read_text(encoding="utf-8")
     assert page.rstrip().endswith("</html>")
     for path in place.rglob("*.json"):

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from tests.facts import tells
 
 from eosin.artifacts.metrics import read_metrics
 
@@ -120,6 +121,20 @@ def test_other_verbs_on_a_full_disk(command, tiny_run, images, small_disk):
             small_disk.with_name("p.csv").unlink()
         for made in (small_disk / "here").iterdir():
             made.unlink()
+
+
+def test_a_full_cache_is_moved_with_its_own_variable(
+    command, recipe_file, small_disk, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("EOSIN_CACHE", str(small_disk / "cache"))
+    (small_disk / "ballast").write_bytes(bytes(2**21 - 4096))
+    (small_disk / "more").write_bytes(bytes(4096))
+    result = command("train", recipe_file(), "-o", tmp_path / "run")
+    assert result.status == 1
+    assert tells(result.complaint, small_disk, "EOSIN_CACHE")
+    assert "-o" not in result.complaint.split()
+    monkeypatch.setenv("EOSIN_CACHE", str(tmp_path / "cache"))
+    assert command("train", recipe_file(), "-o", tmp_path / "run", "--plan").status == 0
 
 
 def watch_images(monkeypatch, cache):

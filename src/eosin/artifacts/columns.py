@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from eosin.artifacts.tables import row_number
 from eosin.core.errors import ManifestError, close_matches
 from eosin.core.text import clean_name, is_unknown
 
@@ -29,6 +30,9 @@ _NEAR = {
     # A slide is less than a patient, but one that crosses a split is still a leak.
     "slide": r"(slide|wsi|specimen|sample|biopsy|block)",
 }
+#: Most rows above the header: titles, dates of an export.
+_MOST_TITLES = 10
+_SEPARATOR = re.compile(r"[,;|\t]")
 _PATTERNS = {key: re.compile(rf"(id)?{words}{_ENDING}") for key, words in _NEAR.items()}
 
 
@@ -98,13 +102,27 @@ def _missing(
 ) -> ManifestError:
     known = [str(one) for one in frame.columns]
     near = find_near(key, known) if column == key else []
+    hint = close_matches(column, known)
     if near and columns:
         hint = f"Add {columns.option(key, near[0])}"
     elif near:
         hint = f"Rename the column {near[0]!r} to {key!r}"
-    else:
-        hint = close_matches(column, known)
+    elif (row := _find_header(frame, key, column)) is not None:
+        hint = f"Row {row} looks like the header: remove the rows above it"
+    elif column == key:
+        do = columns.option(key, "COLUMN") if columns else f"rename one to {key!r}"
+        hint += f"{'' if hint.endswith('?') else '.'} Name the right one: {do}"
     return ManifestError(f"{name}: the column {column!r} is missing", hint=hint)
+
+
+def _find_header(frame: Any, key: str, column: str) -> int | None:
+    """Return the number of the first row below the header with the names of columns, if any."""
+    for position, cells in enumerate(frame.head(_MOST_TITLES).to_numpy()):
+        # Below a title without separators, a row is one cell.
+        names = [clean_name(name) for cell in cells for name in _SEPARATOR.split(str(cell))]
+        if column in names or (find_near(key, names) and find_near("label", names)):
+            return row_number(frame, position)
+    return None
 
 
 def find_near(key: str, columns: Iterable[str]) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 FORMAT_VERSION = "1.0"
 #: Split name of the held-out parts of all folds together.
 OUT_OF_FOLD = "oof"
-#: Split name of a test part beside the folds, as each fold's network predicts it.
+#: Split name of a test subset beside the folds, as each fold's network predicts it.
 TEST_BY_FOLD = "test_by_fold"
 
 
@@ -116,16 +116,6 @@ class RunFolder:
             *(self.history, self.layers, self.predictions, self.logits, self.metrics, self.skipped),
             *(path for path in pictures if path.is_file() and not path.name.startswith(".")),
         )
-
-    @property
-    def figures(self) -> Path:
-        """The report's figures as PNG and SVG."""
-        return self.root / "figures"
-
-    @property
-    def tables(self) -> Path:
-        """The report's tables as CSV."""
-        return self.root / "tables"
 
     @property
     def errors(self) -> Path:
@@ -297,16 +287,11 @@ class ComparisonFolder:
         return self.root / "comparison.json"
 
     @property
-    def figures(self) -> Path:
-        """The page's figures as PNG and SVG."""
-        return self.root / "figures"
-
-    @property
-    def tables(self) -> Path:
-        """The page's tables as CSV."""
-        return self.root / "tables"
-
-    @property
     def table(self) -> Path:
         """Metrics and costs, one row a run."""
         return self.root / "comparison.csv"
+
+    @property
+    def samples(self) -> Path:
+        """Thumbnails of images on which the runs disagree."""
+        return self.root / "samples"

@@ -153,7 +153,10 @@ def _check_filled(frame: Any, name: str) -> None:
         empty = np.flatnonzero(frame[column].astype(str).str.strip() == "")
         if empty.size:
             row = row_number(frame, int(empty[0]))
-            raise ManifestError(f"{name}: row {row} has no {column} ({empty.size} such rows)")
+            raise ManifestError(
+                f"{name}: row {row} has no {column} ({empty.size} such rows)",
+                hint="Fill in the cells, or remove these rows",
+            )
 
 
 def check_label_spelling(samples: Samples) -> None:

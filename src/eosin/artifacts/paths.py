@@ -89,7 +89,7 @@ def _resolve_cell(root: Path, cell: str, listings: dict[Path, _Listing]) -> str:
 
 def _resolve(root: Path, file: str, listings: dict[Path, _Listing]) -> str:
     """Return a path spelled like its file; of an absent file, without blanks and backslashes."""
-    stripped = file.strip()
+    stripped = clean_name(file)
     spellings = dict.fromkeys((file, stripped, stripped.replace("\\", "/")))
     for spelling in spellings:
         found = _look_up(root, spelling, listings, _composed)

@@ -1,9 +1,9 @@
 """Reader of tables of text, workbooks and Parquet; all cells are text.
 
 Text may be UTF-8 (with or without a byte-order mark), UTF-16 or Windows-1252; columns separated
-by commas, semicolons or tabs; rows ended in any of the usual ways. The contents decide, not the
-name: a workbook or a Parquet file with the suffix ``.csv`` is read correctly. Cells are returned
-as they are written; :mod:`eosin.artifacts.cleaning` cleans names in them.
+by commas, semicolons, tabs or bars; rows ended in any of the usual ways. The contents decide, not
+the name: a workbook or a Parquet file with the suffix ``.csv`` is read correctly. Cells are
+returned as they are written; :mod:`eosin.artifacts.cleaning` cleans names in them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ NOTES = "notes"
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".parquet", ".xlsx", ".xlsm", ".xls", ".ods"})
 #: Name of the index of row numbers as a spreadsheet shows them: the header is row 1.
 ROW = "row"
-_DELIMITERS = (",", ";", "\t")
+_DELIMITERS = (",", ";", "\t", "|")
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
 #: First bytes of files that are no tables, their formats, and hints.
 _NO_TABLES = (
@@ -65,6 +65,7 @@ _MARKS = (  # UTF-32's mark begins with UTF-16's
 _SEPARATOR_LINE = re.compile(r'"?sep=(.?)"?(?:\r\n|\r|\n)', re.IGNORECASE)
 #: Bytes that are read to detect the form of a large table.
 _SNIFFED = 1 << 20
+_SEPARATORS = "commas, semicolons, tabs or bars"
 _SAVE_AS = "Save the table as CSV UTF-8 or .xlsx"
 #: A row of cells and its number in the table.
 _Row = tuple[int, list[str]]
@@ -377,9 +378,12 @@ def _fit_row(path: Path, number: int, row: list[str], names: list[str]) -> list[
     while filled > len(names) and not row[filled - 1].strip():
         filled -= 1
     if not named <= filled <= len(names):
+        hint = "Put quotes around cells that contain the separator, or save the table as .xlsx"
+        if named < 2:
+            hint = f"Start the table with the names of its columns, separated by {_SEPARATORS}"
         raise ManifestError(
             f"{path}: row {number} has {quantity(filled, 'cell')}, but the header has {named}",
-            hint="Put quotes around cells that contain the separator, or save the table as .xlsx",
+            hint=hint,
         )
     if list(map(clean_name, row[:named])) == list(map(clean_name, names[:named])):
         raise ManifestError(

@@ -8,6 +8,7 @@ outputs first.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +18,8 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from eosin.core.errors import ArtifactError, OutputError
-from eosin.core.files import atomic_path, check_file
+from eosin.core.errors import ArtifactError
+from eosin.core.files import atomic_path, check_file, explain_os_errors
 from eosin.core.types import FloatArray
 
 #: By name.
@@ -39,6 +40,8 @@ TWINS = (
         "dense2": "classifier.3",
     },
 )
+#: End of the message of an error of the operating system.
+_NUMBER = re.compile(r" \(os error (\d+)\)")
 _PARTS = {"mean": "running_mean", "variance": "running_var"}
 #: Buffers that only PyTorch has.
 _COUNT = "num_batches_tracked"
@@ -50,11 +53,10 @@ def explain_write_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except SafetensorError as error:  # wraps errors of the operating system
-        reason = str(error).rpartition("I/O error: ")[2].lower()
-        hint = "Free some space, or choose another folder with -o"
-        raise OutputError(
-            f"could not write {path}: {reason}", hint=hint if "space" in reason else None
-        ) from error
+        reason = str(error).rpartition("I/O error: ")[2]
+        number = _NUMBER.search(reason)
+        with explain_os_errors("write", path):
+            raise OSError(int(number[1]) if number else 0, _NUMBER.sub("", reason)) from error
 
 
 @contextmanager

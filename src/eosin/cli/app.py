@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
 from eosin.cli import runs
 from eosin.cli.data import data
-from eosin.cli.options import AllowSkipped, AsJson, Output, Pseudonymise
+from eosin.cli.options import AllowSkipped, AsJson, DryRun, Output, Pseudonymise
 from eosin.cli.printing import (
-    dump,
-    dump_metrics,
     dump_skipped,
     echo,
     message,
-    print_json,
-    print_split,
-    print_table,
+    print_result,
     report_skipped,
 )
 from eosin.cli.shared import CONTEXT, Group
 from eosin.core.errors import UsageError, check_memory
-
-if TYPE_CHECKING:
-    from eosin.artifacts.audit import AuditReport
-    from eosin.experiment.plan import Plan
+from eosin.core.text import Content, TextTable
 
 app = typer.Typer(
     name="eosin",
@@ -64,16 +56,15 @@ def main(
 @app.command()
 def demo(output: Output = None, as_json: AsJson = False) -> None:
     """Run the full workflow on simulated patches, with two splits."""
+    from eosin.artifacts.layout import OUT_OF_FOLD
     from eosin.commands.demo import demo as run_demo
+    from eosin.reporting.pages import format_splits
 
     result = run_demo(output)
-    both = {"strict": result.strict, "as-published": result.as_published}
-    if as_json:
-        metrics = {name: dump_metrics(run.metrics) for name, run in both.items()}
-        return print_json({"report": result.page, "metrics": metrics})
-    for name, run in both.items():
-        print_split(f"{name} test", run.metrics["test"])
-    return echo(f"report {result.page}")
+    metrics = {"strict": result.strict.metrics, "as-published": result.as_published.metrics}
+    shown = {f"{name}, out-of-fold": splits[OUT_OF_FOLD] for name, splits in metrics.items()}
+    lines = [*format_splits(shown), f"report {result.page}"]
+    print_result(lines, {"report": result.page, "metrics": metrics}, as_json=as_json)
 
 
 @app.command()
@@ -82,14 +73,11 @@ def doctor(as_json: AsJson = False) -> None:
     from eosin.commands.doctor import doctor as look
 
     checks = look()
-    if as_json:
-        print_json([asdict(check) for check in checks])
-    else:
-        rows = []
-        for check in checks:
-            rows.append((check.topic, check.found))
-            rows += [("", f"→ {check.hint}")] if check.hint else []
-        print_table([("check", "result"), *rows])
+    rows = [("check", "result")]
+    for check in checks:
+        rows.append((check.topic, check.found))
+        rows += [("", f"→ {check.hint}")] if check.hint else []
+    print_result([TextTable(rows)], checks, as_json=as_json)
     raise typer.Exit(1 if any(check.needed for check in checks) else 0)
 
 
@@ -108,21 +96,17 @@ def models(
     from eosin.reporting.terminal import layer_rows
 
     found = list_models(name)
-    if as_json:
-        return print_json([line.as_dict() for line in found])
-    head = ("name", "paper", "offline weights", "input", "params", "M MACs")
-    rows = []
+    rows = [("name", "paper", "offline weights", "input", "params", "M MACs")]
     for m in found:
         size = (str(m.input_px), f"{m.params:,}", f"{m.macs / 1e6:,.1f}")
         rows.append((m.name, m.paper, "yes" if m.offline_weights else "no", *size))
-    print_table([head, *rows], right=3)
+    shown: list[str | TextTable] = [TextTable(rows, right=3)]
     for table in filter(None, (line.layer_table for line in found)):
-        echo("")
-        print_table(layers := layer_rows(table, every=every), right=2)
+        layers = layer_rows(table, every=every)
+        shown += ["", TextTable(layers, right=2)]
         if len(layers) - 2 < len(table.layers):
-            n_layers = f"{len(table.layers):,}"
-            echo(f"Each block is one row; --all lists all {n_layers} layers.")
-    return None
+            shown.append(f"Each block is one row; --all lists all {len(table.layers):,} layers.")
+    print_result(shown, [line.as_dict() for line in found], as_json=as_json)
 
 
 @app.command()
@@ -141,12 +125,12 @@ def recipes(
     if name is None and output is not None:
         raise UsageError("no recipe was given to copy", hint="Name one: eosin recipes NAME -o FILE")
     found = list_recipes(name, output=output)
-    if as_json:
-        print_json([asdict(recipe) for recipe in found])
-    elif name is None:
-        print_table([("name", "description"), *((r.name, r.description) for r in found)])
+    shown: Content = ()
+    if name is None:
+        shown = [TextTable([("name", "description"), *((r.name, r.description) for r in found)])]
     elif output is None:
-        echo(found[0].path.read_text(encoding="utf-8").splitlines())
+        shown = found[0].path.read_text(encoding="utf-8").splitlines()
+    print_result(shown, found, as_json=as_json)
 
 
 @app.command()
@@ -154,7 +138,7 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Argument(
-            metavar="[SOURCE]",
+            metavar="SOURCE",
             help="Folder of images or table, for which a recipe is chosen; or a recipe: a TOML "
             "file, or a name that `eosin recipes` lists.",
         ),
@@ -180,12 +164,7 @@ def train(
     ] = None,
     output: Output = None,
     resume: Annotated[Path | None, typer.Option(help="Run folder to resume.")] = None,
-    plan: Annotated[
-        bool,
-        typer.Option(
-            "--plan", help="Dry run: show what would be done, and the time and memory needed."
-        ),
-    ] = False,
+    plan: DryRun = False,
     allow_leak: Annotated[
         bool, typer.Option("--allow-leak", help="Continue despite leakage.")
     ] = False,
@@ -194,46 +173,23 @@ def train(
 ) -> None:
     """Train and evaluate a model, from images or a recipe."""
     from eosin.commands import train as experiment
-
-    if plan:
-        found, audit = experiment.plan(
-            recipe,
-            positive=positive,
-            preset=preset,
-            time_limit=time_limit,
-            overrides=overrides or (),
-            resume=resume,
-            allow_leak=allow_leak,
-        )
-        return _print_plan(found, audit, as_json=as_json)
-    result = experiment.train(
-        recipe,
-        positive=positive,
-        preset=preset,
-        time_limit=time_limit,
-        overrides=overrides or (),
-        output=output,
-        resume=resume,
-        allow_leak=allow_leak,
-        allow_skipped=True,
-    )
-    page = result.run / "report.html"
-    if as_json:
-        document = {"run": result.run, "report": page, "metrics": dump_metrics(result.metrics)}
-        print_json({**document, "skipped": dump_skipped(result.skipped)})
-    else:
-        for name, split in result.metrics.items():
-            print_split(name, split)
-        echo(f"report {page}")
-    return report_skipped(len(result.skipped), *result.skipped_lists, allowed=allow_skipped)
-
-
-def _print_plan(plan: Plan, audit: AuditReport, *, as_json: bool) -> None:
+    from eosin.reporting.pages import format_splits
     from eosin.reporting.sections.audit import format_audit
 
-    if as_json:
-        return print_json({**plan.as_dict(), "audit": dump(audit)})
-    return echo([*plan.lines(), *format_audit(audit)])
+    given: dict[str, Any] = {
+        "positive": positive, "preset": preset, "time_limit": time_limit,
+        "overrides": overrides or (), "resume": resume, "allow_leak": allow_leak,
+    }  # fmt: skip
+    if plan:
+        found, audit = experiment.plan(recipe, **given)
+        shown = [found.table(), *format_audit(audit)]
+        return print_result(shown, {**vars(found), "audit": audit}, as_json=as_json)
+    result = experiment.train(recipe, output=output, allow_skipped=True, **given)
+    page = result.run / "report.html"
+    document = {"run": result.run, "report": page, "metrics": result.metrics}
+    document["skipped"] = dump_skipped(result.skipped)
+    print_result([*format_splits(result.metrics), f"report {page}"], document, as_json=as_json)
+    return report_skipped(len(result.skipped), *result.skipped_lists, allowed=allow_skipped)
 
 
 for _command in (runs.evaluate, runs.ensemble, runs.compare, runs.reproduce, runs.report):
@@ -266,10 +222,9 @@ def predict(
         pseudonymise=pseudonymise, allow_skipped=True,
     )  # fmt: skip
     printed, notes, where = format_result(result)
-    if as_json:
-        print_json(result_document(result))
-    else:
-        echo(printed.split("\n"))
+    # Made only for --json: it holds every row.
+    document = result_document(result) if as_json else None
+    print_result(printed.split("\n"), document, as_json=as_json)
     for line in notes:
         message(line)
     report_skipped(len(result.skipped), where, allowed=allow_skipped)
@@ -284,6 +239,7 @@ def convert(
     licence: Annotated[
         str | None, typer.Option(help="Licence of the weights, stored in the file.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Convert third-party weights to safetensors.
 
@@ -292,4 +248,5 @@ def convert(
     from eosin.commands.convert import convert as run_convert
 
     made = run_convert(file, output=output, licence=licence)
-    echo(f"wrote {made.path}: {made.n_tensors} tensors, {made.n_values:,} values")
+    line = f"wrote {made.path}: {made.n_tensors} tensors, {made.n_values:,} values"
+    print_result(line, made, as_json=as_json)

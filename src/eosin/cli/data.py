@@ -15,12 +15,14 @@ from eosin.cli.options import (
     GroupColumn,
     Independent,
     LabelColumn,
+    OptionalOutput,
     PathColumn,
     PatientColumn,
     Pseudonymise,
 )
-from eosin.cli.printing import dump, echo, message, print_json, print_table, report_skipped
+from eosin.cli.printing import echo, message, print_result, report_skipped
 from eosin.cli.shared import CONTEXT, Group
+from eosin.core.text import TextTable
 
 data = typer.Typer(
     cls=Group,
@@ -37,7 +39,7 @@ def list_data(as_json: AsJson = False) -> None:
     from eosin.reporting.terminal import dataset_rows
 
     found = list_datasets()
-    return print_json(found) if as_json else print_table(dataset_rows(found))
+    print_result([TextTable(dataset_rows(found))], found, as_json=as_json)
 
 
 @data.command("fetch")
@@ -52,21 +54,18 @@ def fetch(
     keep_archive: Annotated[
         bool, typer.Option("--keep-archive", help="Keep the archives after unpacking.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Download a public data set; resumes if interrupted."""
     from eosin.commands.data_fetch import fetch as fetch_dataset
 
     confirm = functools.partial(typer.confirm, err=True) if sys.stdin.isatty() else None
     result = fetch_dataset(
-        name,
-        output,
-        accept_licence=accept_licence,
-        keep_archive=keep_archive,
-        confirm=confirm,
+        name, output, accept_licence=accept_licence, keep_archive=keep_archive, confirm=confirm
     )
-    shown = f"{len(result.fetched)} fetched, {len(result.kept)} already complete"
-    echo(f"{name} is in {result.folder} ({shown}): {result.unpacks_to}")
-    echo(f"next: {result.next_step}")
+    counts = f"{len(result.fetched)} fetched, {len(result.kept)} already complete"
+    shown = f"{name} is in {result.folder} ({counts}): {result.unpacks_to}"
+    print_result([shown, f"next: {result.next_step}"], result, as_json=as_json)
 
 
 @data.command("manifest")
@@ -78,6 +77,7 @@ def manifest(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Option of the data set (repeatable)."),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write a manifest from a data set's own folder tree.
 
@@ -90,18 +90,22 @@ def manifest(
     # Same parser as for a recipe, so that one hint fits both.
     texts = [text.removeprefix("data.options.") for text in options or ()]
     made = make_manifest(name, root, output, options=parse_overrides(texts, schema=None))
-    echo([f"wrote {output}: {format_samples(made.samples)}", *made.notes])
+    frame = made.samples.frame
+    document = {
+        "path": made.path,
+        "n_images": len(frame),
+        "n_groups": frame["group"].nunique(),
+        "labels": frame["label"].value_counts().to_dict(),
+        "notes": made.notes,
+    }
+    shown = [f"wrote {output}: {format_samples(made.samples)}", *made.notes]
+    print_result(shown, document, as_json=as_json)
 
 
 @data.command("check")
 def check(
     path: Annotated[Path, typer.Argument(help="Image, folder or manifest.")],
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o", "--output", help="New or empty folder for a table and a page of thumbnails."
-        ),
-    ] = None,
+    output: OptionalOutput = None,
     pseudonymise: Pseudonymise = False,
     as_json: AsJson = False,
 ) -> None:
@@ -113,10 +117,7 @@ def check(
     from eosin.commands.data_check import format_quality, quality_json
 
     found = check_images(path, output=output, pseudonymise=pseudonymise)
-    if as_json:
-        print_json(quality_json(found))
-    else:
-        echo(format_quality(found))
+    print_result(format_quality(found), quality_json(found), as_json=as_json)
     if output is not None:
         message(f"wrote {output / 'quality.csv'} and {output / 'quality.html'}")
     raise typer.Exit(1 if found.skipped else 0)
@@ -125,10 +126,7 @@ def check(
 @data.command("audit")
 def audit(
     manifest: Annotated[Path, typer.Argument(help="Manifest.")],
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", help="New or empty folder for audit.json and a page."),
-    ] = None,
+    output: OptionalOutput = None,
     label: LabelColumn = "label",
     path_column: PathColumn = "path",
     patient: PatientColumn = "patient",
@@ -164,10 +162,7 @@ def audit(
     found, skipped = result.report, result.skipped
     for path, reason in skipped:
         echo(f"pixels not compared: {path}: {reason}", err=True)
-    if as_json:
-        print_json(dump(found))
-    else:
-        echo(format_audit(found))
+    print_result(format_audit(found), found, as_json=as_json)
     where = Path("the lines above") if output is None else output / "skipped.csv"
     report_skipped(len(skipped), where, allowed=allow_skipped)
     raise typer.Exit(1 if found.leaks else 0)
@@ -185,8 +180,5 @@ def cache(
     from eosin.commands.data_cache import cache_document, format_cache
 
     found = list_cache(clear=clear)
-    if as_json:
-        print_json(cache_document(found))
-    else:
-        echo(format_cache(found))
+    print_result(format_cache(found), cache_document(found), as_json=as_json)
     raise typer.Exit(1 if found.in_use else 0)

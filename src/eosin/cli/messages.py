@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -55,8 +55,22 @@ class _FileLines(logging.FileHandler):
     """Log handler that appends every record to a file."""
 
     def __init__(self, path: Path) -> None:
+        self._is_lost = False
         super().__init__(path, encoding="utf-8", errors="backslashreplace")
         self.setFormatter(logging.Formatter(_FILE_FORMAT))
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+        """Print once that the file cannot be written: it must not end the work."""
+        error = sys.exc_info()[1]
+        if not self._is_lost:
+            reason = getattr(error, "strerror", None) or error
+            sys.stderr.write(f"warning: could not write {self.baseFilename}: {reason}\n")
+        self._is_lost = True
+
+    def close(self) -> None:
+        """Close the file; what a full disk refuses is lost."""
+        with suppress(OSError):
+            super().close()
 
     def format(self, record: logging.LogRecord) -> str:
         """Format one record; a traceback follows on lines of its own."""

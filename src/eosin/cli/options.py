@@ -11,6 +11,15 @@ Output = Annotated[
     Path | None,
     typer.Option("-o", "--output", help="New or empty folder; default: runs/NAME-TIME."),
 ]
+OptionalOutput = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", help="New or empty folder for a page and its data."),
+]
+RunFolders = Annotated[list[Path], typer.Argument(help="At least two finished run folders.")]
+DryRun = Annotated[
+    bool,
+    typer.Option("--plan", help="Dry run: show what would be done, and the time and space needed."),
+]
 AllowSkipped = Annotated[
     bool, typer.Option("--allow-skipped", help="Exit with 0 even if files could not be read.")
 ]

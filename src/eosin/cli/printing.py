@@ -5,22 +5,59 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from eosin.core.errors import format_skipped
-from eosin.core.text import aligned, one_line
+from eosin.core.text import Content, TextTable, one_line, plain_lines
 
 _LOG = logging.getLogger("eosin")
 
 
-def echo(lines: str | Iterable[str], *, err: bool = False) -> None:
-    """Print one line or several; control characters in names are escaped."""
-    listed = [lines] if isinstance(lines, str) else lines
-    typer.echo("\n".join(map(one_line, listed)), err=err)
+def echo(content: str | Content, *, err: bool = False) -> None:
+    """Print a line, or lines and tables; control characters in names are escaped."""
+    parts = [content] if isinstance(content, str) else content
+    for is_drawn, some in groupby(parts, _is_drawn):
+        if is_drawn:
+            for table in some:
+                _draw(table)
+        else:
+            typer.echo("\n".join(map(one_line, plain_lines(some))), err=err)
+
+
+def _is_drawn(part: str | TextTable) -> bool:
+    return isinstance(part, TextTable) and sys.stdout.isatty()
+
+
+def _draw(table: Any) -> None:
+    """Print a table of Rich; a column of words without blanks keeps its width if all can."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    columns = [[one_line(cell) for cell in column] for column in zip(*table.rows, strict=True)]
+    widest = [
+        max(len(word) for cell in column for word in (*cell.split(), "")) for column in columns
+    ]
+    fits = sum(widest) + 3 * len(columns) + 1 <= console.width
+    drawn = Table(box=box.SIMPLE_HEAD, show_header=any(table.rows[0]))
+    for place, (head, *cells) in enumerate(columns):
+        drawn.add_column(
+            Text(head),
+            justify="right" if place >= len(columns) - table.right else "left",
+            no_wrap=fits and not any(" " in cell for cell in (head, *cells)),
+            overflow="fold",
+        )
+    for row in list(zip(*columns, strict=True))[1:]:
+        drawn.add_row(*map(Text, row))
+    console.print(drawn)
 
 
 def message(line: str) -> None:
@@ -30,53 +67,24 @@ def message(line: str) -> None:
 
 def print_json(document: Any) -> None:
     """Print one JSON document, characters outside ASCII escaped."""
-    typer.echo(json.dumps(document, indent=2, default=str, allow_nan=False))
+    typer.echo(json.dumps(document, indent=2, default=_to_json, allow_nan=False))
 
 
-def print_table(rows: Sequence[Sequence[str]], right: int = 0, title: str = "") -> None:
-    """Print rows, the first of them the head, as a Rich table in a terminal, else as plain text.
-
-    Args:
-        rows: Cells.
-        right: Number of last columns that are aligned right.
-        title: Line above the table.
-    """
-    if not sys.stdout.isatty():
-        return echo([*([title] if title else []), *aligned(rows, right)])
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    head, *body = ([Text(one_line(cell)) for cell in row] for row in rows)
-    table = Table(box=box.SIMPLE_HEAD, title=title and Text(one_line(title)), title_justify="left")
-    for place, cell in enumerate(head):
-        table.add_column(cell, justify="right" if place >= len(head) - right else "left")
-    for row in body:
-        table.add_row(*row)
-    return Console().print(table)
+def _to_json(value: Any) -> Any:
+    """Return the fields of a document or a result; else the text of a value, as of a path."""
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    return str(value)
 
 
-def print_split(name: str, split: Any) -> None:
-    """Print the results on a split: in a terminal as a table."""
-    from eosin.reporting.pages import split_section
-    from eosin.reporting.rendering import to_terminal
-
-    section = split_section(name, split)
-    if not sys.stdout.isatty():
-        return echo(to_terminal(section))
-    facts = [row for block in section.content for row in getattr(block, "items", ())]
-    return print_table([("", ""), *facts], title=section.title)
-
-
-def dump(document: Any) -> Any:
-    """Return a pydantic document as JSON values; ``None`` stays."""
-    return None if document is None else document.model_dump(mode="json")
-
-
-def dump_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the metrics of each split as JSON values, as in ``metrics.json``."""
-    return {name: dump(split) for name, split in metrics.items()}
+def print_result(content: str | Content, document: Any, *, as_json: bool) -> None:
+    """Print a result: lines and tables, or one JSON document."""
+    if as_json:
+        print_json(document)
+    else:
+        echo(content)
 
 
 def dump_skipped(skipped: Iterable[tuple[str, str]]) -> list[dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 from eosin.cli.options import (
     AllowSkipped,
     AsJson,
+    DryRun,
     GroupColumn,
     Independent,
     LabelColumn,
@@ -17,16 +19,9 @@ from eosin.cli.options import (
     PathColumn,
     PatientColumn,
     Pseudonymise,
+    RunFolders,
 )
-from eosin.cli.printing import (
-    dump,
-    dump_metrics,
-    dump_skipped,
-    echo,
-    print_json,
-    print_split,
-    report_skipped,
-)
+from eosin.cli.printing import dump_skipped, print_result, report_skipped
 
 
 def evaluate(
@@ -63,6 +58,7 @@ def evaluate(
     """Evaluate a model on a split or on external data."""
     from eosin.commands.evaluate import evaluate as run_evaluation
     from eosin.data.external import parse_labels
+    from eosin.reporting.pages import format_splits
     from eosin.reporting.sections.audit import format_overlap
     from eosin.reporting.sections.drift import format_drift
 
@@ -71,57 +67,50 @@ def evaluate(
         patient=patient, group=group, independent=independent, split=split, features=features,
         prevalence=prevalence, output=output, pseudonymise=pseudonymise, allow_skipped=True,
     )  # fmt: skip
-    listed = result.folder / "skipped.csv"
-    if as_json:
-        print_json(
-            {
-                "folder": result.folder,
-                "report": result.folder / "report.html",
-                "metrics": dump_metrics(result.metrics),
-                "drift": dump(result.drift),
-                "audit": dump(result.audit),
-                "skipped": dump_skipped(result.skipped),
-            }
-        )
-        return report_skipped(len(result.skipped), listed, allowed=allow_skipped)
-    for name, metrics in result.metrics.items():
-        print_split(name, metrics)
-    if result.drift is not None:
-        echo(format_drift(result.drift))
-    if data is not None:
-        echo(format_overlap(result.audit))
-    echo(f"metrics {result.folder / 'metrics.json'}")
-    echo(f"report {result.folder / 'report.html'}")
-    return report_skipped(len(result.skipped), listed, allowed=allow_skipped)
+    page = result.folder / "report.html"
+    shown = [
+        *format_splits(result.metrics),
+        *(format_drift(result.drift) if result.drift is not None else ()),
+        *(format_overlap(result.audit) if data is not None else ()),
+        f"metrics {result.folder / 'metrics.json'}",
+        f"report {page}",
+    ]
+    document = {
+        "folder": result.folder,
+        "report": page,
+        "metrics": result.metrics,
+        "drift": result.drift,
+        "audit": result.audit,
+        "skipped": dump_skipped(result.skipped),
+    }
+    print_result(shown, document, as_json=as_json)
+    report_skipped(len(result.skipped), result.folder / "skipped.csv", allowed=allow_skipped)
 
 
 def ensemble(
-    runs: Annotated[list[Path], typer.Argument(help="At least two finished run folders.")],
+    runs: RunFolders,
     output: Output = None,
     as_json: AsJson = False,
 ) -> None:
     """Merge finished runs with the same classes into one model."""
     from eosin.commands.ensemble import ensemble as join
+    from eosin.reporting.pages import format_split
     from eosin.reporting.sections.results import format_members
 
     result = join(runs, output=output)
-    if as_json:
-        return print_json(
-            {
-                "run": result.run,
-                "report": result.run / "report.html",
-                "metrics": dump_metrics(result.metrics),
-                "members": [dump(member) for member in result.members],
-            }
-        )
-    for name, metrics in result.metrics.items():
-        print_split(name, metrics)
-        echo(format_members(result.members))
-    return echo(f"report {result.run / 'report.html'}")
+    page, members = result.run / "report.html", format_members(result.members)
+    parts = [[*format_split(*split), *members] for split in result.metrics.items()]
+    document = {
+        "run": result.run,
+        "report": page,
+        "metrics": result.metrics,
+        "members": result.members,
+    }
+    print_result([*chain(*parts), f"report {page}"], document, as_json=as_json)
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="At least two finished run folders.")],
+    runs: RunFolders,
     output: Output = None,
     metric: Annotated[str, typer.Option(help="Metric by which the runs are ranked.")] = "auc",
     pseudonymise: Pseudonymise = False,
@@ -132,21 +121,18 @@ def compare(
     from eosin.reporting.pages import format_comparison
 
     result = weigh(runs, output=output, metric=metric, pseudonymise=pseudonymise)
-    if as_json:
-        return print_json({"page": result.page, **dump(result.comparison)})
-    echo(format_comparison(result.comparison))
-    return echo(f"page {result.page}")
+    shown = [*format_comparison(result.comparison), f"page {result.page}"]
+    document = {"page": result.page, **dict(result.comparison)}
+    print_result(shown, document, as_json=as_json)
 
 
 def reproduce(
     paper: Annotated[str, typer.Argument(help="P1, P2, P3, P4 or P5.")],
     data: Annotated[
         list[str] | None,
-        typer.Option("--data", help="Folder of data sets, or NAME=FOLDER (repeatable)."),
+        typer.Option(metavar="FOLDER", help="Folder of data sets, or NAME=FOLDER (repeatable)."),
     ] = None,
-    plan: Annotated[
-        bool, typer.Option("--plan", help="Dry run: show the trainings, their time and disk space.")
-    ] = False,
+    plan: DryRun = False,
     quick: Annotated[
         bool,
         typer.Option(
@@ -158,7 +144,7 @@ def reproduce(
     ] = False,
     only: Annotated[
         list[str] | None,
-        typer.Option("--only", help="Only this table or figure, e.g. table-2 (repeatable)."),
+        typer.Option(metavar="ITEM", help="Only this table or figure, e.g. table-2 (repeatable)."),
     ] = None,
     output: Output = None,
     allow_skipped: AllowSkipped = False,
@@ -170,16 +156,14 @@ def reproduce(
 
     if plan:
         lines = command.plan(paper, data=data or (), quick=quick, reduced=reduced, only=only or ())
-        return print_json({"plan": lines}) if as_json else echo(lines)
+        return print_result(lines, {"plan": lines}, as_json=as_json)
     result = command.reproduce(
         paper, data=data or (), quick=quick, reduced=reduced, only=only or (), output=output,
         allow_skipped=True,
     )  # fmt: skip
-    if as_json:
-        print_json({"page": result.page, **dump(result.reproduction)})
-    else:
-        echo(terminal_lines(result.reproduction))
-        echo(f"report {result.page}")
+    shown = [*terminal_lines(result.reproduction), f"report {result.page}"]
+    document = {"page": result.page, **dict(result.reproduction)}
+    print_result(shown, document, as_json=as_json)
     report_skipped(len(result.skipped), *result.skipped_lists, allowed=allow_skipped)
     if result.failures:
         raise typer.Exit(1)
@@ -192,8 +176,10 @@ def report(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="New folder for a pseudonymised copy.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Rebuild a run's HTML report from the run folder."""
     from eosin.commands.report import report as write
 
-    echo(f"report {write(run, pseudonymise=pseudonymise, output=output)}")
+    page = write(run, pseudonymise=pseudonymise, output=output)
+    print_result(f"report {page}", {"report": page}, as_json=as_json)

@@ -33,14 +33,14 @@ def convert(
     """Convert a ``.pth``, ``.pt`` or ``.ckpt`` file to safetensors, without running its code.
 
     Args:
-        file: State dict, or checkpoint that holds one; or the ``.npz`` of a network of the
-            NumPy engine, which becomes the weights of its PyTorch twin.
+        file: State dict, or checkpoint with one; or the ``.npz`` of a network of the
+            NumPy engine, which becomes the weights of its PyTorch counterpart.
         output: File to write; by default ``file`` with the ending ``.safetensors``.
         licence: Licence of the weights, stored with them and with every model initialised from
             them.
 
     Raises:
-        ArtifactError: The file cannot be read, or holds more than tensors.
+        ArtifactError: The file cannot be read, or contains more than tensors.
         OutputError: The output exists, or cannot be written.
     """
     file = Path(file)

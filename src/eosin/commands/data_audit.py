@@ -82,7 +82,7 @@ def audit(
 ) -> AuditResult:
     """Run the leak audit of a manifest.
 
-    A leak is a finding, which the result holds, and no error.
+    Leaks are findings in the result, not errors.
 
     Args:
         manifest: Manifest (CSV, Parquet or a pandas table); its ``split`` column, if any, names the
@@ -102,7 +102,7 @@ def audit(
         allow_skipped: Return the result although images cannot be read.
 
     Raises:
-        SkippedFilesError: Images cannot be read; all is written, and its ``result`` holds the rest.
+        SkippedFilesError: Images cannot be read; all is written, and its ``result`` has the rest.
         EosinError: The manifest is invalid, no image can be read, or the folder cannot be written.
     """
     repair = None if repair is None else Path(repair)

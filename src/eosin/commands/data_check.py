@@ -54,7 +54,7 @@ def check(
 
     Returns:
         The measures and flags of each image; ``skipped`` lists what cannot be read, which is a
-        finding here, no error.
+        finding here, not an error.
 
     Raises:
         DataError: The path does not exist, or the manifest is invalid.

@@ -124,10 +124,10 @@ def evaluate(
             name ``external``.
         labels: The model's class for each label of an external manifest that has another name
             there; empty leaves its rows out.
-        label: The column of an external manifest that holds the labels.
-        path: The column of an external manifest that holds the image reference.
-        patient: The column of an external manifest that holds the patient.
-        group: The column of an external manifest that holds the unit of a split.
+        label: The column of an external manifest with the labels.
+        path: The column of an external manifest with the image reference.
+        patient: The column of an external manifest with the patient.
+        group: The column of an external manifest with the unit of a split.
         independent: Declare that no two images of an external manifest are of one patient or slide.
         split: Split of the run's own manifest; ``oof`` evaluates every fold of a run with folds by
             its own model.
@@ -139,7 +139,7 @@ def evaluate(
         allow_skipped: Return the result although images cannot be read.
 
     Raises:
-        SkippedFilesError: Images cannot be read; all is written, and its ``result`` holds the rest.
+        SkippedFilesError: Images cannot be read; all is written, and its ``result`` has the rest.
         EosinError: The folder, the manifest, its labels, its images or the split do not fit.
     """
     external = _External(data, labels, label, Columns(path, patient, group, independent))

@@ -117,7 +117,7 @@ class Model:
             allow_skipped: Return the result although images cannot be read.
 
         Raises:
-            SkippedFilesError: Images cannot be read; its ``result`` holds the rest.
+            SkippedFilesError: Images cannot be read; its ``result`` has the rest.
             DataError: No image can be read.
             UsageError: There is no image, or the model needs a table of them.
         """

@@ -51,7 +51,7 @@ def predict(
         allow_skipped: Return the result although files cannot be read.
 
     Raises:
-        SkippedFilesError: Files cannot be read; all is written, and its ``result`` holds the rest.
+        SkippedFilesError: Files cannot be read; all is written, and its ``result`` has the rest.
         ArtifactError: The model folder cannot be loaded, or a file in it fails its checksum.
         DataError: No image can be read, or images of a Kaggle submission share a name.
         UsageError: No path is given, or the format does not fit the model or the file.

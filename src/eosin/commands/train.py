@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -171,7 +172,7 @@ def _resumable(run: RunFolder) -> Iterator[None]:
         if error.hint is None or not run.recipe.exists():
             raise
         # Nothing is lost: another folder would start anew.
-        hint = error.hint.partition(", or choose another folder")[0]
+        hint = re.split(r"(?:, or|:) choose another", error.hint)[0]
         raise OutputError(error.message, hint=f"{hint}. Then resume: {go_on}") from error
 
 

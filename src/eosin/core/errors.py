@@ -40,7 +40,7 @@ from pickle import UnpicklingError
 from typing import Any, TypeVar
 
 from eosin.core.hints import in_users_words
-from eosin.core.text import printable, quantity
+from eosin.core.text import listing, printable, quantity
 
 _Result = TypeVar("_Result")
 #: Exit status after Ctrl-C, as shells give it: 128 and the number of the signal.
@@ -166,7 +166,7 @@ def close_matches(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     if near:
-        return "Did you mean " + " or ".join(repr(match) for match in near) + "?"
+        return f"Did you mean {listing(map(repr, near), 'or')}?"
     return f"Known: {', '.join(names)}" if names else ""
 
 

@@ -30,6 +30,7 @@ _HINTS = {
     errno.EDQUOT: "Your quota is used up: free some space, or choose another folder with -o",
     errno.EFBIG: "Files of this size are not allowed there, by the file system or by `ulimit -f`: "
     "choose another folder with -o",
+    errno.ENOTDIR: "A part of that path is a file, not a folder: choose another folder with -o",
     errno.EROFS: "The folder is read-only: choose another with -o",
     errno.EACCES: "You have no permission to write there: choose another folder with -o",
     errno.EPERM: "You have no permission to write there: choose another folder with -o",

@@ -5,11 +5,17 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
 
-#: Invisible characters at the ends of a value: zero-width ones and byte-order marks.
-_INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
+#: Invisible characters, as copied from documents and dialogs: soft hyphens, zero-width ones, marks
+#: of the reading direction (Windows puts one before a path), byte-order marks.
+_INVISIBLE = "\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff"
+_INSIDE = re.compile(f"[{_INVISIBLE}]")
+_AT_ENDS = re.compile(rf"^[\s{_INVISIBLE}]+|[\s{_INVISIBLE}]+$")
+#: What separates the parts of a name: blanks, underscores, hyphens, dashes, the minus sign.
+_SEPARATORS = re.compile("[\\s_\u2010-\u2015\u2212-]+")
 #: Written-out forms of "not known", in lower case.
 _UNKNOWN = frozenset(
     {"", "na", "n/a", "#n/a", "<na>", "n.a.", "nan", "nat", "none", "null", "nil", "unknown"}
@@ -78,17 +84,20 @@ def shorten(text: str, most: int = 120) -> str:
 
 
 def clean_name(text: str) -> str:
-    """Return a name without surrounding blanks and in Unicode's composed form (NFC)."""
-    return unicodedata.normalize("NFC", text).strip().strip(_INVISIBLE).strip()
+    """Return a name in Unicode's composed form (NFC), without blanks and invisible ends."""
+    text = text.strip()
+    return text if text.isascii() else _AT_ENDS.sub("", unicodedata.normalize("NFC", text))
 
 
 def spelling_key(text: str) -> str:
     """Return a key that different spellings of one name share.
 
-    Spellings may differ by surrounding blanks, Unicode form, case, leading zeros or a trailing
-    ``.0``: ``P01``, ``p1`` and ``P01 ``; ``7``, ``007`` and ``7.0``.
+    Spellings may differ by surrounding blanks, Unicode form (wide digits and ligatures included),
+    invisible characters, separators, case, leading zeros or a trailing ``.0``: ``P01``, ``p1`` and
+    ``P01 ``; ``A-7``, ``a_7`` and ``A  7``; ``7``, ``007`` and ``7.0``.
     """
-    name = unicodedata.normalize("NFC", clean_name(text).casefold())
+    name = unicodedata.normalize("NFKC", clean_name(text)).casefold()
+    name = _SEPARATORS.sub("-", _INSIDE.sub("", unicodedata.normalize("NFKC", name)))
     whole = _WHOLE_NUMBER.fullmatch(name)
     return _LEADING_ZEROS.sub("", whole.group(1) if whole else name)
 
@@ -128,12 +137,12 @@ def of_groups(n: int, unit: str) -> str:
     return "" if unit == "image" else f" of {quantity(n, unit)}"
 
 
-def listing(items: Iterable[str]) -> str:
+def listing(items: Iterable[str], last: str = "and") -> str:
     """Join items as in a sentence: ``"a, b and c"``."""
     words = list(items)
     if len(words) < 2:
         return "".join(words)
-    return f"{', '.join(words[:-1])} and {words[-1]}"
+    return f"{', '.join(words[:-1])} {last} {words[-1]}"
 
 
 def duration(seconds: float) -> str:
@@ -173,3 +182,33 @@ def aligned(rows: Sequence[Sequence[str]], right: int = 0) -> list[str]:
         ).rstrip()
         for row in rows
     ]
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """Table that a terminal draws; elsewhere its plain lines are printed.
+
+    Attributes:
+        rows: Cells, the first row the head, which may be empty texts.
+        right: Number of last columns that are aligned right.
+        plain: Lines elsewhere; by default the rows, aligned.
+    """
+
+    rows: Sequence[Sequence[str]]
+    right: int = 0
+    plain: Sequence[str] | None = None
+
+
+#: Terminal output: lines and tables.
+Content = Iterable[str | TextTable]
+
+
+def plain_lines(content: Content) -> list[str]:
+    """Return lines and tables as plain lines."""
+    lines: list[str] = []
+    for part in content:
+        if isinstance(part, str):
+            lines.append(part)
+        else:
+            lines += aligned(part.rows, part.right) if part.plain is None else part.plain
+    return lines

@@ -25,7 +25,7 @@ def resolve_preprocessing(recipe: Recipe, samples: Samples, facts: dict[str, Any
     """Return the recipe's preprocessing, or the network's default.
 
     For fluorescence, channel and bit counts are read from a few images; the intensity window is
-    fitted on a split's training part later.
+    fitted on a split's training subset later.
 
     Raises:
         RecipeError: The files lack a channel, or fluorescence does not support the style.

@@ -59,8 +59,8 @@ def fit_folds(
     """Train every unfinished fold and evaluate out of fold.
 
     Returns:
-        The metrics of ``oof``. Where a test part lies beside the folds, also those of the ensemble
-        on it, ``test``, and of each fold's network on it, ``test_by_fold``.
+        The metrics of ``oof``. With a test subset beside the folds, also those of the ensemble
+        on it, ``test``, and of each fold's network, ``test_by_fold``.
     """
     write_inputs(run, division, experiment.prepared)
     for count, (key, fold) in enumerate(division.folds.items(), start=1):
@@ -172,7 +172,7 @@ def _pool(experiment: Experiment, division: Division, run: RunFolder) -> dict[st
             for name, part in evaluated.items()
         }
     write_predictions(run, list(evaluated.values()), tables)
-    # Every image of the folds was in the training part of some fold.
+    # Every image of the folds was in the training subset of some fold.
     write_profile(ModelFolder(run.model), experiment.bank, known.samples, known)
     pool_stain(run, [run.fold(*key) for key in division.folds], OUT_OF_FOLD, treated)
     first = next(iter(division.folds.values()))
@@ -188,10 +188,10 @@ def _pool(experiment: Experiment, division: Division, run: RunFolder) -> dict[st
 def evaluate_folds(
     experiment: Experiment, division: Division, run: RunFolder
 ) -> tuple[dict[str, Evaluated], list[pd.DataFrame]]:
-    """Evaluate each fold's model on the part that the fold held out, and on a test part beside it.
+    """Evaluate each fold's model on what the fold held out, and on a test subset beside it.
 
     Returns:
-        Predictions by split, ``oof`` and if there is a test part ``test_by_fold``, decided at each
+        Predictions by split, ``oof`` and with a test subset ``test_by_fold``, decided at each
         fold's own threshold; their raw logits.
     """
     parts: dict[str, list[Evaluated]] = {OUT_OF_FOLD: [], TEST_BY_FOLD: []}

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from pydantic import TypeAdapter
 
 from eosin.artifacts.manifest import relocated
 from eosin.artifacts.run import SplitReport
 from eosin.core.display import Shown
-from eosin.core.text import mebibytes, of_groups, quantity, unit_of
+from eosin.core.text import TextTable, mebibytes, of_groups, quantity, unit_of
 from eosin.core.types import Samples
 from eosin.experiment.environment import default_output
 from eosin.experiment.run import fit_inputs, fit_reading
@@ -50,7 +49,7 @@ class Plan(Shown):
         macs: Multiply-accumulates of one image.
         trainings: Networks to train (folds × repeats).
         steps: Most optimiser steps in all.
-        evaluations: Most evaluations of the validation part in all.
+        evaluations: Most evaluations of the validation subset in all.
         seconds: Duration of these steps and evaluations, estimated by a probe.
         probe: Measurements of the probe.
         cache_bytes: Size of the decoded images in the cache.
@@ -97,8 +96,8 @@ class Plan(Shown):
             "time": f"about {_duration(self._sum('seconds'))} at most",
         }
 
-    def lines(self) -> list[str]:
-        """Return the plan as lines of text."""
+    def table(self) -> TextTable:
+        """Return the plan as a table of two columns."""
         known = None if self.n_unknown_patients else self.n_patients
         unit = unit_of(self.n_images, self.n_groups, known)
         parts = ", ".join(
@@ -107,31 +106,33 @@ class Plan(Shown):
             for name, part in self.split.parts.items()
         )
         images = f"{quantity(self.n_images, 'image')}{of_groups(self.n_groups, unit)}"
-        return [
-            f"data       {images}, {self.n_skipped} unreadable",
-            f"classes    {self._classes()}",
-            f"patients   {self._patients()}",
-            f"split      {self.split.protocol}: {parts}",
-            f"model      {self.params:,} params, {self.macs / 1e6:,.1f} M MACs per image",
-            f"device     {self.device}",
-            *(
-                f"stage      {name}: {stage.n_images} images, {stage._training()}, "
-                f"about {_duration(stage.seconds)}"
-                for name, stage in self.stages
-            ),
-            f"training   {quantity(self.trainings, 'network')}: {self._training()}",
-            f"time       about {_duration(self._sum('seconds'))} at most, measured on a few steps "
-            "at the current load of this machine; evaluation and report not included",
-            f"memory     {self._memory()}",
-            f"disk       about {mebibytes(self._sum('run_bytes'))} for the run, "
+        time = (
+            f"about {_duration(self._sum('seconds'))} at most, measured on a few steps "
+            "at the current load of this machine; evaluation and report not included"
+        )
+        disk = (
+            f"about {mebibytes(self._sum('run_bytes'))} for the run, "
             f"{mebibytes(self.checkpoint_bytes)} more during training, "
-            f"{mebibytes(self._sum('cache_bytes'))} for decoded images in the cache",
+            f"{mebibytes(self._sum('cache_bytes'))} for decoded images in the cache"
+        )
+        stages = [
+            f"{name}: {one.n_images} images, {one._training()}, about {_duration(one.seconds)}"
+            for name, one in self.stages
         ]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the plan as JSON values; seconds and sizes are this stage's own."""
-        values: dict[str, Any] = TypeAdapter(Plan).dump_python(self, mode="json")
-        return values
+        rows = [
+            ("data", f"{images}, {self.n_skipped} unreadable"),
+            ("classes", self._classes()),
+            ("patients", self._patients()),
+            ("split", f"{self.split.protocol}: {parts}"),
+            ("model", f"{self.params:,} params, {self.macs / 1e6:,.1f} M MACs per image"),
+            ("device", self.device),
+            *(("stage", stage) for stage in stages),
+            ("training", f"{quantity(self.trainings, 'network')}: {self._training()}"),
+            ("time", time),
+            ("memory", self._memory()),
+            ("disk", disk),
+        ]
+        return TextTable([("", ""), *rows], plain=[f"{name:<10} {text}" for name, text in rows])
 
     def _classes(self) -> str:
         sizes = ", ".join(f"{name} {n:,}" for name, n in self.classes.items())
@@ -236,8 +237,8 @@ def _table_bytes(recipe: Recipe, samples: Samples, split: SplitReport, trainings
     once = manifest + _INPUT_BYTES * len(samples) + len(split.model_dump_json(indent=2))
     if trainings == 1:
         return once + evaluated
-    # Every fold has its own; each image is in one out-of-fold test part per repeat, or in the test
-    # part beside the folds, which each network and their mean predict.
+    # Every fold has its own; each image is held out once per repeat, or in the test subset
+    # beside the folds, which each network and their mean predict.
     beside = split.parts["test"].n_images if "test" in split.parts else 0
     pooled = row * (len(samples) * recipe.data.split.repeats + beside * (trainings + 1))
     return once + trainings * (manifest + evaluated) + pooled

@@ -86,7 +86,7 @@ def fit_split(
 
 
 def fit_reading(experiment: Experiment, samples: Samples) -> Experiment:
-    """Fit intensity window and stain reference on a split's training part alone.
+    """Fit intensity window and stain reference on a split's training subset alone.
 
     A training whose initial weights were trained under a stain reference keeps that one.
     """
@@ -105,7 +105,7 @@ def fit_reading(experiment: Experiment, samples: Samples) -> Experiment:
 
 
 def fit_inputs(experiment: Experiment, samples: Samples) -> FitInputs:
-    """Return a split's training inputs, with copies and balancing of the training part.
+    """Return a split's training inputs, with copies and balancing of the training subset.
 
     Raises:
         DataError: SMOTE is requested for a class with one training image.
@@ -171,7 +171,7 @@ def _origin(experiment: Experiment, samples: Samples, initial: InitialWeights) -
 def _evaluate_parts(
     experiment: Experiment, run: RunFolder, draft: ModelInfo, parts: dict[str, Samples]
 ) -> tuple[ModelInfo, dict[str, Evaluated], list[Any]]:
-    """Calibrate and tune thresholds on validation, then evaluate the test part once."""
+    """Calibrate and tune thresholds on validation, then evaluate the test subset once."""
     evaluate = experiment.recipe.evaluate
     classifier = Classifier(run.model, info=draft)
     logits = {name: classifier.logits(experiment.bank.of(part)) for name, part in parts.items()}

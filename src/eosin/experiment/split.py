@@ -39,12 +39,12 @@ class Division:
 
     @property
     def evaluated(self) -> Samples:
-        """The images to evaluate: the test part, or with folds all."""
+        """The images to evaluate: the test subset, or with folds all."""
         return self.samples if self.folds else self.samples.part("test")
 
     @property
     def beside_folds(self) -> Samples | None:
-        """The test part that no fold holds; ``None`` without folds or without one."""
+        """The test subset that no fold holds; ``None`` without folds or without one."""
         has_one = self.folds and "split" in self.samples.frame
         return self.samples.part("test") if has_one else None
 

@@ -1,4 +1,4 @@
-"""Stain reference of a run, fitted on the training part or on a file."""
+"""Stain reference of a run, fitted on the training subset or on a file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from eosin.images.staining import TILES_PER_UNIT, NormalisedStore, Rows, each, j
 from eosin.recipe.schema import StainSection
 from eosin.stain import METHODS
 
-#: Most tiles of the training part that a reference is fitted on, and units if fitted by unit.
+#: Most tiles of the training subset that a reference is fitted on, and units if fitted by unit.
 _FITTED_TILES, _FITTED_UNITS = 512, 64
 
 
@@ -41,8 +41,8 @@ def fit_reference(
     Args:
         section: Method, source of the reference, unit.
         store: Images before normalisation.
-        rows: Rows of the training part, shape (N,), or (N, M) of stacks, negative if absent.
-        samples: The training part, N rows.
+        rows: Rows of the training subset, shape (N,), or (N, M) of stacks, negative if absent.
+        samples: The training subset, N rows.
         seed: Seed of the choice of tiles.
 
     Raises:
@@ -193,7 +193,7 @@ def carry_stain(run: RunFolder, member: RunFolder, reference: Any, evaluated: Sa
 def pool_stain(
     run: RunFolder, places: Sequence[RunFolder], name: str, beside: Sequence[Treated] = ()
 ) -> None:
-    """Write ``stain.json`` of a run with folds, from what each fold held out and a test part."""
+    """Write ``stain.json`` of a run with folds, from what each fold held out and a test subset."""
     treated = list(beside)
     for place in places:
         if not place.stain.exists():

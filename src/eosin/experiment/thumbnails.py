@@ -35,7 +35,7 @@ _PAIRS_PER_FINDING, _PAIRS = 4, 16
 def write_thumbnails(
     run: RunFolder, division: Division, evaluated: Evaluated, experiment: Experiment
 ) -> None:
-    """Write ``samples/``: examples of the training part, predictions of the test part."""
+    """Write ``samples/``: examples of the training subset, predictions of the test subset."""
     samples, bank, recipe = division.samples, experiment.bank, experiment.recipe
     train = samples.part("train")
     if isinstance(bank.preprocessing, Embedding):

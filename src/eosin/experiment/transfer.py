@@ -48,7 +48,7 @@ def prepare_stages(
     """Prepare every stage, and search the evaluated images for its images.
 
     Returns:
-        The stages; the leaks between one of them and a test part.
+        The stages; the leaks between one of them and a test subset.
     """
     stages: list[Stage] = []
     leaks: list[Finding] = []

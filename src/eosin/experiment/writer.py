@@ -64,7 +64,7 @@ class Experiment:
     """Recipe, data, device and backend of one ``train`` command.
 
     Attributes:
-        bank: Their decoded images; for one split, with the window fitted on its training part.
+        bank: Their decoded images; for one split, with the window fitted on its training subset.
     """
 
     recipe: Recipe
@@ -91,7 +91,7 @@ class Experiment:
 
     @property
     def policy(self) -> Policy:
-        """Augmentation of the training part; none of copies that were made before the split."""
+        """Augmentation of the training subset; none of copies that were made before the split."""
         augment = self.recipe.augment
         return POLICIES.get("none" if augment.copies_before_split else augment.policy)
 

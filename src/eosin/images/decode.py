@@ -27,7 +27,7 @@ from eosin.core.errors import EosinError, ImageError
 from eosin.core.files import open_file, read_file
 from eosin.core.types import Image, Pixels
 from eosin.images.containers import read_item
-from eosin.images.failures import describe_foreign, reserve_memory, silence
+from eosin.images.failures import describe_unopened, reserve_memory, silence
 from eosin.images.limits import (
     MAX_PAGES,
     PIXELS_VARIABLE,
@@ -219,9 +219,7 @@ def opened_image(path: Path, limits: Limits) -> Iterator[PillowImage.Image]:
     except FileNotFoundError:
         raise ImageError(f"{path} does not exist") from None
     except UnidentifiedImageError:
-        raise _UnknownFormatError(
-            f"{path} {describe_foreign(path) or 'is not an image that can be read'}"
-        ) from None
+        raise _UnknownFormatError(f"{path} {describe_unopened(path)}") from None
     except PillowImage.DecompressionBombError:
         raise ImageError(
             f"{path} is larger than {limits.max_pixels} pixels ({PIXELS_VARIABLE} sets this)"

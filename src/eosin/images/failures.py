@@ -30,6 +30,15 @@ _LARGE_BYTES = 32 << 20
 #: libtiff's functions that replace a message handler and return the previous one.
 _SETTERS = ("TIFFSetErrorHandler", "TIFFSetWarningHandler")
 _HEIC = frozenset({b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypavif"})
+#: First bytes of formats that open unless they are damaged.
+_OPENED = ((b"\x89PNG", "PNG"), (b"\xff\xd8\xff", "JPEG"), (b"RIFF", "WebP"))
+#: Other formats: place and bytes of their mark, and their names.
+_FOREIGN = (
+    (128, b"DICM", "a DICOM file"),
+    (0, b"%PDF", "a PDF"),
+    (0, b"ZISRAWFILE", "a slide of ZEISS (CZI)"),
+    (0, b"\x93NUMPY", "an array of NumPy"),
+)
 _HEAD_BYTES = 512
 
 
@@ -184,6 +193,16 @@ def _find_setters() -> list[Any]:
 silence = _Silence()
 
 
+def describe_unopened(path: Path) -> str:
+    """Return what an image file is that does not open, as the end of a sentence."""
+    with open_file(path) as stream:
+        head = stream.read(_HEAD_BYTES)
+    kind = next((kind for mark, kind in _OPENED if head.startswith(mark)), "")
+    if kind:
+        return f"is a damaged {kind} file; copy or download it again"
+    return describe_foreign(path) or "is not an image that can be read"
+
+
 def describe_foreign(path: Path) -> str:
     """Return a file's type by its first bytes, as the end of a sentence; empty if unknown."""
     with open_file(path) as stream:
@@ -200,4 +219,5 @@ def describe_foreign(path: Path) -> str:
         return "is a ZIP archive; unpack it"
     if head[4:12] in _HEIC:
         return "is a HEIC or AVIF image, which is not read; save it as PNG or TIFF"
-    return ""
+    kind = next((kind for place, mark, kind in _FOREIGN if head.startswith(mark, place)), "")
+    return f"is {kind}, which is not read; export its images as PNG or TIFF" if kind else ""

@@ -30,6 +30,10 @@ _TRUNCATED = re.compile(r"truncated file: eof = (\d+).*stored_eof = (\d+)")
 #: Most channels of the last axis: colours, with alpha; no image is so narrow.
 _MOST_COLOURS = 4
 _IMAGE_KEY, _LABEL_KEY = "x", "y"
+_SHAPES = {
+    _IMAGE_KEY: "Images are an array uint8 or uint16, number × height × width × channels",
+    _LABEL_KEY: "Labels are an array of whole numbers, one per image",
+}
 #: Exceptions that h5py raises for HDF5's errors.
 _ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError)
 #: Most objects of a file that are searched for the only array that fits, and that are listed.
@@ -141,7 +145,10 @@ def read_hdf5_labels(path: Path) -> npt.NDArray[np.int64]:
     with _open(path) as file, _explained(path, ": the labels are damaged"):
         data = _choose(path, file, _LABEL_KEY, _is_labels, "labels")
         if not _is_labels(data):
-            raise ImageError(f"{path}: {_format(data)} does not have one whole number per image")
+            raise ImageError(
+                f"{path}: {_format(data)} does not have one whole number per image",
+                hint=_SHAPES[_LABEL_KEY],
+            )
         _check_labels(path, data)
         return np.asarray(data[()], dtype=np.int64).reshape(-1)
 
@@ -161,6 +168,8 @@ def _explain(path: Path, error: Exception) -> str:
         return f"is truncated: it has {there:,} of {stored:,} bytes; download it again"
     if foreign := describe_foreign(path):
         return foreign
+    if "signature not found" in reason:
+        return "is not an HDF5 file; copy or download it again"
     return f"cannot be opened as HDF5: {reason}"
 
 
@@ -197,10 +206,11 @@ def _choose(path: Path, file: h5py.File, key: str, fits: Any, what: str) -> h5py
     keys = ", ".join(_format(data) for data in found[:_MOST_LISTED]) or "none"
     keys += f", and {len(found) - _MOST_LISTED} more" if len(found) > _MOST_LISTED else ""
     if not fitting:
-        raise ImageError(f"{path} contains no {what} (arrays: {keys})")
+        raise ImageError(f"{path} contains no {what} (arrays: {keys})", hint=_SHAPES[key])
     raise ImageError(
         f"{path} has no array {key!r}, and {len(fitting)} others could be the {what} "
-        f"(arrays: {keys})"
+        f"(arrays: {keys})",
+        hint=f"Rename the right one to {key!r}",
     )
 
 
@@ -246,15 +256,28 @@ def _format(data: h5py.Dataset) -> str:
 
 def _check_images(path: Path, data: h5py.Dataset) -> None:
     if data.ndim not in {3, 4}:
-        raise ImageError(f"{path}: {_format(data)} has {data.ndim} dimensions; images have 3 or 4")
+        raise ImageError(
+            f"{path}: {_format(data)} has {data.ndim} dimensions; images have 3 or 4",
+            hint=_SHAPES[_IMAGE_KEY],
+        )
     if data.dtype.type not in {np.uint8, np.uint16}:
-        raise ImageError(f"{path}: {_format(data)} must be uint8 or uint16 to be read as images")
+        raise ImageError(
+            f"{path}: {_format(data)} must be uint8 or uint16 to be read as images",
+            hint="Save values from 0 to 255 as uint8",
+        )
     if data.shape[0] == 0:
-        raise ImageError(f"{path}: {_format(data)} contains no images")
+        raise ImageError(
+            f"{path}: {_format(data)} contains no images", hint="Download or write the file again"
+        )
     if data.ndim == 4 and data.shape[1] in {1, 3} and min(data.shape[2:]) > _MOST_COLOURS:
         raise ImageError(
-            f"{path}: {_format(data)} has its channels first; images are read as "
-            "number × height × width × channels"
+            f"{path}: {_format(data)} has its channels first",
+            hint="Move them to the end: " + _SHAPES[_IMAGE_KEY].lower(),
+        )
+    if data.ndim == 3 and data.shape[2] <= _MOST_COLOURS < min(data.shape[:2]):
+        raise ImageError(
+            f"{path}: {_format(data)} looks like one colour image, not like many grey ones",
+            hint="Give it a first axis of length 1. " + _SHAPES[_IMAGE_KEY],
         )
     limits = read_limits()
     limits.check_size(path, data.shape[2], data.shape[1])

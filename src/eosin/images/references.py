@@ -105,10 +105,10 @@ def _nothing_found(given: list[Path], found: ImageList) -> DataError:
     where = ", ".join(str(path) for path in given)
     reasons = [f"{folder}: {reason}" for folder, reason in found.skipped[:1]]
     reasons += filter(None, [describe_left_out(found.left_out)])
-    return DataError(
-        ". ".join([f"no image file was found in {where}", *reasons]),
-        hint=f"Files ending in {', '.join(sorted(IMAGE_SUFFIXES))} are read",
-    )
+    hint = f"Files ending in {', '.join(sorted(IMAGE_SUFFIXES))} are read"
+    if any(map(is_container, found.left_out)):
+        hint = "Files of many images are read if they are named themselves, not their folder"
+    return DataError(". ".join([f"no image file was found in {where}", *reasons]), hint=hint)
 
 
 def _expand(path: Path, found: ImageList) -> None:

@@ -35,7 +35,7 @@ _COLOURS = {
     tifffile.PHOTOMETRIC.MINISBLACK: 1,
     tifffile.PHOTOMETRIC.MINISWHITE: 1,
 }
-_KINDS = {"f": "floating-point", "c": "complex", "i": "signed"}
+_KINDS = {"f": "floating-point", "c": "complex", "i": "signed", "u": "unsigned"}
 
 
 def is_tiff(path: Path) -> bool:
@@ -234,7 +234,10 @@ def _turn_upright(values: Pixels, orientation: int) -> Pixels:
 def describe(error: Exception) -> str:
     """Return the first line of a tifffile error."""
     lines = (getattr(error, "strerror", None) or str(error)).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    reason = lines[0] if lines else type(error).__name__
+    # Not meant for users: a position beyond the end, for example.
+    is_internal = isinstance(error, LookupError | struct.error | TypeError)
+    return f"it is damaged or truncated ({reason})" if is_internal else reason
 
 
 def _check_page(path: Path, page: tifffile.TiffPage, limits: Limits) -> None:

@@ -43,8 +43,9 @@ class Classifier:
     ) -> None:
         paths = ModelFolder(Path(folder))
         if info is None and not paths.info.exists():
+            lack = f"is not a model folder: it has no {paths.info.name}"
             raise ArtifactError(
-                f"{folder} is not a model folder: it has no {paths.info.name}",
+                f"{folder} {lack if paths.root.exists() else 'does not exist'}",
                 hint="Name RUN/model, or train a model: eosin train RECIPE",
             )
         if info is None:

@@ -105,10 +105,6 @@ def _matthews(tally: Tally) -> FloatArray:
     return divide(covariance, np.sqrt(spread))
 
 
-def _no_formula(_tally: Tally) -> FloatArray:
-    raise NotImplementedError
-
-
 @dataclass(frozen=True)
 class MetricDefinition:
     """Definition of a metric: one row of the catalogue.
@@ -131,7 +127,7 @@ class MetricDefinition:
 
     name: str
     label: str
-    formula: Callable[[Tally], FloatArray] = _no_formula
+    formula: Callable[[Tally], FloatArray] | None = None
     function: Callable[[Predictions], float] | None = None
     basis: Basis = "decisions"
     short: str = ""
@@ -373,5 +369,5 @@ OF_MAGNIFICATIONS = (
 )
 #: Metrics of images that are all of one class, such as a subtype.
 OF_ONE_CLASS = ("accuracy",)
-#: Metrics of the validation part in ``history.csv``, and those of the training batches.
+#: Metrics of the validation subset in ``history.csv``, and those of the training batches.
 HISTORY, HISTORY_TRAIN = ("accuracy", "precision", "recall", "auc"), ("accuracy", "precision")

@@ -43,7 +43,7 @@ class Measurement:
         self, predictions: Predictions, names: Sequence[str], ranked_classes: Sequence[int]
     ) -> None:
         rows = {name: METRICS[name] for name in names}
-        self._formulas = {name: row.formula for name, row in rows.items() if not row.function}
+        self._formulas = {name: row.formula for name, row in rows.items() if row.formula}
         self._functions = {name: row.function for name, row in rows.items() if row.function}
         self._predictions = predictions
         self._n_classes = predictions.n_classes

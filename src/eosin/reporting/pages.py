@@ -21,13 +21,13 @@ from eosin.artifacts.metrics import SplitMetrics
 from eosin.artifacts.versioned import read_document
 from eosin.core.errors import ArtifactError
 from eosin.core.files import write_bytes
-from eosin.core.text import quantity
+from eosin.core.text import TextTable, quantity
 from eosin.reporting.card.cautions import cautions, failures, licences, use
 from eosin.reporting.card.items import reporting_items
 from eosin.reporting.description import description, title
 from eosin.reporting.formatting import amount, metric_text
-from eosin.reporting.outline import Facts, Page, Section, Text, gather_notes
-from eosin.reporting.rendering import to_html, to_markdown, to_terminal, write_page
+from eosin.reporting.outline import Page, Section, Text, gather_notes
+from eosin.reporting.rendering import to_html, to_markdown, write_page
 from eosin.reporting.sections import (
     abstention,
     audit,
@@ -38,6 +38,7 @@ from eosin.reporting.sections import (
     data,
     decisions,
     differences,
+    disagreements,
     drift,
     errors,
     learning,
@@ -160,7 +161,7 @@ def card_page(run: FinishedRun) -> Page:
 
 
 def write_comparison_page(folder: Path) -> Path:
-    """Write ``comparison.html``, figures and tables from ``comparison.json`` of ``compare``.
+    """Write ``comparison.html``, figures and tables from the folder that ``compare`` made.
 
     Raises:
         ArtifactError: The folder holds no comparison.
@@ -168,15 +169,19 @@ def write_comparison_page(folder: Path) -> Path:
     """
     place = ComparisonFolder(Path(folder))
     comparison = read_document(place.document, Comparison)
-    page = comparison_page(comparison, place.root.resolve().name)
+    page = comparison_page(comparison, place.root.resolve().name, place.samples)
     return write_page(place.page, page)
 
 
-def comparison_page(comparison: Comparison, name: str) -> Page:
-    """Return the page of a comparison; ``name`` is its title."""
+def comparison_page(comparison: Comparison, name: str, samples: Path) -> Page:
+    """Return the page of a comparison.
+
+    ``name`` is its title, ``samples`` the folder of its thumbnails.
+    """
     n_runs = len(comparison.runs)
     details = (
         differences.section(comparison),
+        disagreements.section(comparison, samples),
         costs.section(comparison),
         curves.compared_section(comparison),
         learning.compared_section(comparison),
@@ -192,7 +197,7 @@ def comparison_page(comparison: Comparison, name: str) -> Page:
         sections=gather_notes(
             [differences.result(comparison), *(section.folded() for section in details)]
         ),
-        footer="Created by Eosin from comparison.json.",
+        footer="Created by Eosin from comparison.json and its thumbnails.",
     )
 
 
@@ -234,12 +239,12 @@ def _read_protocols(folder: Path) -> tuple[protocols.Protocol, protocols.Protoco
     return strict, published
 
 
-def format_split(name: str, split: SplitMetrics) -> list[str]:
-    """Return the results of one split for the terminal, as lines."""
-    return to_terminal(split_section(name, split))
+def format_splits(splits: Mapping[str, SplitMetrics]) -> list[str | TextTable]:
+    """Return the results of several splits for the terminal."""
+    return [part for name, split in splits.items() for part in format_split(name, split)]
 
 
-def split_section(name: str, split: SplitMetrics) -> Section:
+def format_split(name: str, split: SplitMetrics) -> list[str | TextTable]:
     """Return the results of one split for the terminal: a title and facts."""
     sizes = [
         quantity(split.n_images, "image"),
@@ -254,21 +259,30 @@ def split_section(name: str, split: SplitMetrics) -> Section:
         *abstention.terminal_facts(split, name),
         *results.support_facts(split),
     )
-    return Section(f"{title}: {', '.join(sizes)}", Facts(facts))
+    plain = [f"  {fact:<18} {value}" for fact, value in facts]
+    return [f"{title}: {', '.join(sizes)}", TextTable([("", ""), *facts], plain=plain)]
 
 
-def format_comparison(comparison: Comparison) -> list[str]:
-    """Return the terminal output of a comparison, as lines."""
-    lines = [f"{compared.units(comparison)} in common", differences.headline(comparison)]
+def format_comparison(comparison: Comparison) -> list[str | TextTable]:
+    """Return the terminal output of a comparison: its verdict, the runs, cautions."""
     runs = compared.honest(comparison)
     runs += [run for run in comparison.runs if run not in runs]
     width = max(len(run.name) for run in runs)
+    label = compared.label(comparison)
+    rows, plain = [("run", label, "size", "latency", "")], []
     for run in runs:
-        size = run.deployed.onnx_bytes
-        time = run.deployed.latency
-        shown = [f"{compared.label(comparison)} {metric_text(run.image[comparison.metric])}"]
-        shown += [f"{amount(size / 1e6, 1)} MB"] if size else []
-        shown += [f"{amount(1e3 * time.median, 1)} ms per image"] if time else []
-        shown += ["over-optimistic: train-test overlap"] if run.is_flattered else []
-        lines.append(f"  {run.name:<{width}}  {', '.join(shown)}")
-    return lines + [f"caution  {head} {words}" for head, words in compared.cautions(comparison)]
+        size, time = run.deployed.onnx_bytes, run.deployed.latency
+        cells = (
+            metric_text(run.image[comparison.metric]),
+            f"{amount(size / 1e6, 1)} MB" if size else "",
+            f"{amount(1e3 * time.median, 1)} ms per image" if time else "",
+            "over-optimistic: train-test overlap" if run.is_flattered else "",
+        )
+        rows.append((run.name, *cells))
+        plain.append(f"  {run.name:<{width}}  {label} {', '.join(filter(None, cells))}")
+    return [
+        f"{compared.units(comparison)} in common",
+        differences.headline(comparison),
+        TextTable(rows, plain=plain),
+        *(f"caution  {head} {words}" for head, words in compared.cautions(comparison)),
+    ]

@@ -1,4 +1,4 @@
-"""Renderers of an outline: HTML page, Markdown and terminal."""
+"""Renderers of an outline: HTML page and Markdown."""
 
 from __future__ import annotations
 
@@ -172,14 +172,3 @@ def _cell(cell: Cell) -> str:
 def _plain(text: str) -> str:
     """Escape text for Markdown: class names are data."""
     return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(text.split()))
-
-
-def to_terminal(section: Section) -> list[str]:
-    """Render a section as lines for the terminal: its title, facts in two columns, text."""
-    lines = [section.title] if section.title else []
-    for block in section.content:
-        if isinstance(block, Facts):
-            lines += [f"  {name:<18} {value}" for name, value in block.items]
-        elif isinstance(block, str):
-            lines.append(block)
-    return lines

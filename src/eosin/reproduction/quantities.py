@@ -23,7 +23,7 @@ name                            what it is
 ``layer:features.0``            learnable weights of one layer; ``layer:features.0:stored``
 ``recipe:train.lr``             a number of the recipe as published
 ``images``                      images of the data set; ``images:benign``, ``images:benign:200``
-``train_images``                images of the training part; also ``val_images``, ``test_images``
+``train_images``                images of the training subset; also ``val_images``, ``test_images``
 ``batches``                     batches of an epoch
 ==============================  ====================================================================
 
@@ -92,7 +92,7 @@ def measure(run: FinishedRun, quantity: str) -> Metric:
         return _history(run, quantity)
     if name in _PLAIN - {"confusion"}:
         return _plain(run, name, arguments)
-    # Of folds with a test part, papers print the mean over the networks, not their mean's.
+    # Of folds with a test subset, papers print the mean over the networks, not their mean's.
     printed = run.metrics.get(TEST_BY_FOLD, run.evaluated)
     split = run.metrics.get("val") if "val" in scopes else printed
     if split is None:

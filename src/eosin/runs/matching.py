@@ -97,7 +97,7 @@ def read_comparable(runs: Sequence[Path | str]) -> list[FinishedRun]:
 
     Raises:
         UsageError: Fewer than two, or one of them twice.
-        ArtifactError: One is no finished run, has other classes, or was evaluated on no test part.
+        ArtifactError: One is not a finished run, has other classes, or no evaluated test subset.
     """
     places = name_runs(runs, "a comparison", "compare")
     found = [_read(place, name, places[0][0]) for place, name in places]

@@ -127,7 +127,7 @@ def note_place(run: RunFolder, recipe: Recipe, samples: Samples) -> None:
 
 
 def _in_folds(run: RunFolder, n_images: int) -> BoolArray:
-    """Return which of a run's images its folds hold, (N,): all but a test part beside them."""
+    """Return which of a run's images its folds hold, (N,): all but a test subset beside them."""
     if not (run.manifest.exists() and read_recipe(run.recipe).data.split.test_share):
         return np.ones(n_images, dtype=bool)
     return np.asarray(_read_noted(run).frame["split"] != "test")

@@ -1,4 +1,4 @@
-"""Class balancing and fixed copies of the training part.
+"""Class balancing and fixed copies of the training subset.
 
 Sources: oversampling by augmentation, P3, section 2.3; N. V. Chawla et al., "SMOTE: Synthetic
 Minority Over-sampling Technique", JAIR 16, 2002, by imbalanced-learn. Validation and test images
@@ -58,13 +58,13 @@ class FixedCopies:
 
 
 def arrange(inputs: FitInputs, section: TrainSection, copies: int | None) -> FitInputs:
-    """Return the inputs with the training part as an epoch shows it; no image is held twice.
+    """Return the inputs with the training subset as an epoch shows it; no image is held twice.
 
     Copies come first: row r is a copy of image r // K. Then rows of smaller classes are repeated,
     each under an index of its own, so that its augmentation differs.
 
     Args:
-        inputs: With the original training part.
+        inputs: With the original training subset.
         section: The recipe's training section.
         copies: K fixed copies of each image; ``None`` if every epoch draws anew.
     """
@@ -142,7 +142,7 @@ def describe_balance(
     """Describe what an epoch shows of each class.
 
     Args:
-        targets: Class indices of the original training part, shape (N,).
+        targets: Class indices of the original training subset, shape (N,).
         class_names: In the order of the network's outputs.
         section: The recipe's training section.
         copies: Fixed copies of each image, if any.

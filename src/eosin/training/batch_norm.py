@@ -24,7 +24,7 @@ def choose_images(part: ImagePart, seed: int) -> ImagePart:
     """Choose the images that statistics are estimated on: the same at each evaluation.
 
     Args:
-        part: The training part, each image once: augmented copies and repetitions would bias the
+        part: The training subset, each image once: augmented copies and repetitions would bias the
             estimate.
         seed: The run's seed.
     """

@@ -24,8 +24,9 @@ class FitInputs:
     """Inputs of a training.
 
     Attributes:
-        train: The training part, as an epoch shows it; see :func:`eosin.training.balance.arrange`.
-        val: The validation part, which stops the training and chooses its best state.
+        train: The training subset, as an epoch uses it; see
+            :func:`eosin.training.balance.arrange`.
+        val: The validation subset, which stops the training and chooses its best state.
         preprocessing: Conversion of 8-bit images to the network's input.
         policy: Augmentation of training images.
         positive: Index of the positive class; ``None`` without one.
@@ -34,7 +35,7 @@ class FitInputs:
         device_settings: Device and precision.
         tuning: Which weights are trained when, and how fast.
         is_embedded: True if the parts hold features of a frozen backbone, not images.
-        plain: The training part's images once each, if they differ from ``train``.
+        plain: The training subset's images once each, if they differ from ``train``.
         since: Time of the monotonic clock when the work on features began, if there was any.
     """
 
@@ -53,7 +54,7 @@ class FitInputs:
 
     @property
     def once(self) -> ImagePart:
-        """The training part's images once each, neither copied nor repeated."""
+        """The training subset's images once each, neither copied nor repeated."""
         return self.train if self.plain is None else self.plain
 
     def class_weights(self, section: TrainSection) -> FloatArray:

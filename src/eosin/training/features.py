@@ -32,7 +32,7 @@ def fit_head(
 ) -> nn.Module:
     """Train a network's head on its backbone's features.
 
-    Two passes over the images (training and validation part, once each) replace one pass per
+    Two passes over the images (training and validation subset, once each) replace one pass per
     epoch. A resumed run computes the same features again.
 
     Args:
@@ -140,7 +140,7 @@ class Standardisation:
 
     @classmethod
     def of(cls, vectors: FloatArray) -> Standardisation:
-        """Fit on the vectors of a training part, shape (N, D)."""
+        """Fit on the vectors of a training subset, shape (N, D)."""
         mean = vectors.mean(axis=0, dtype=np.float64)
         squares = np.zeros_like(mean)
         for start in range(0, len(vectors), _ROWS):

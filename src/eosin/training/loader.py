@@ -95,7 +95,7 @@ def augment(
         images: uint8, shape (B, H, W, C).
         policy: Augmentation policy.
         place: The run's seed and the epoch.
-        index: Index of each image in the training part, shape (B,).
+        index: Index of each image in the training subset, shape (B,).
 
     Returns:
         The same shape; uint8 on a CPU, elsewhere floats of that range.

@@ -68,7 +68,7 @@ class Learner(Protocol):
         """
 
     def evaluate(self) -> Tally:
-        """Compute losses (no L2 penalty) and logits of the validation part, never augmented."""
+        """Compute losses (no L2 penalty) and logits of the validation subset, never augmented."""
 
     def step_schedule(self, monitored: float) -> None:
         """Advance the learning-rate schedule by one evaluation."""

@@ -125,7 +125,7 @@ class EngineLearner:
         return logits, targets, loss
 
     def evaluate(self) -> Tally:
-        """Compute losses and logits of the validation part, never augmented."""
+        """Compute losses and logits of the validation subset, never augmented."""
         part, tally = self._inputs.val, Tally()
         for rows in EpochBatches(len(part), self._section.batch_size, None).of(0):
             images = to_channels_last(part.images[np.asarray(rows)], self._inputs.preprocessing)

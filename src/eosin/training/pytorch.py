@@ -185,7 +185,7 @@ class TorchLearner:
         return self._section.l2 / (2 * batch_size) * squares.sum()
 
     def evaluate(self) -> Tally:
-        """Compute losses and logits of the validation part, never augmented."""
+        """Compute losses and logits of the validation subset, never augmented."""
         tally = Tally()
         self.network.eval()
         with torch.inference_mode(), autocast(self._inputs.device_settings):

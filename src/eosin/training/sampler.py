@@ -82,7 +82,7 @@ def _count_before(values: IntArray) -> IntArray:
 
 
 def make_batches(targets: IntArray, section: TrainSection, seed: int) -> EpochBatches:
-    """Return the recipe's batch sampler over the training part, given each row's class (N,)."""
+    """Return the recipe's batch sampler over the training subset, given each row's class (N,)."""
     if section.balance == "sampler":
         return BalancedBatches(targets, section.batch_size, seed)
     return EpochBatches(len(targets), section.batch_size, seed)

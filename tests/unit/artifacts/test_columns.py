@@ -97,6 +97,30 @@ def test_path_and_label_may_be_called_otherwise(tmp_path):
     assert samples.class_names == ("x", "y")
 
 
+def test_titles_above_the_header_are_named(tmp_path):
+    rows = [["path", "label", "patient"], ["a", "x", "1"], ["b", "y", "2"]]
+    frame = pd.DataFrame([["", "", ""], *rows], columns=["Export of 1 May", "Unnamed: 1", "2"])
+    with pytest.raises(ManifestError, match=r"Row 3 .*remove the rows above"):
+        read(frame, tmp_path)
+    narrow = pd.DataFrame({"Export of 1 May": [";".join(row) for row in rows]})
+    with pytest.raises(ManifestError, match=r"Row 2 .*remove the rows above"):
+        read(narrow, tmp_path)
+    near = frame.replace({"path": "File name", "label": "diagnosis"})
+    with pytest.raises(ManifestError, match=r"Row 3 .*remove the rows above"):
+        read(near, tmp_path)
+
+
+def test_a_column_in_another_language_can_be_named(tmp_path):
+    frame = table().rename(columns={"path": "Pfad"})
+    for columns, typed in ((ASK, "--set data.path=COLUMN"), (Columns(), "--path COLUMN")):
+        with pytest.raises(ManifestError) as caught:
+            read(frame, tmp_path, columns)
+        assert "Pfad" in caught.value.hint
+        assert caught.value.hint.endswith(typed)
+    with pytest.raises(ManifestError, match="rename one to 'path'"):
+        read(frame, tmp_path, None)
+
+
 def test_a_column_that_is_not_there_is_refused_with_the_near_ones(tmp_path):
     with pytest.raises(ManifestError, match="Did you mean 'patient_id'"):
         read(table(patient_id="1"), tmp_path, Columns(patient="patientid"))

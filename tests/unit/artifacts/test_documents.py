@@ -133,7 +133,7 @@ def test_a_metric_is_an_estimate():
 def test_the_run_folder_is_the_contract_s(tmp_path):
     run = RunFolder(tmp_path)
     names = [run.recipe, run.environment, run.manifest, run.audit, run.history, run.model]
-    names += [run.predictions, run.metrics, run.samples, run.figures, run.report, run.logits]
+    names += [run.predictions, run.metrics, run.samples, run.report, run.logits]
     names += [run.skipped, run.last_checkpoint, run.fold(1, 3).root]
     assert [path.relative_to(tmp_path).as_posix() for path in names] == [
         "recipe.toml",
@@ -145,7 +145,6 @@ def test_the_run_folder_is_the_contract_s(tmp_path):
         "predictions.csv",
         "metrics.json",
         "samples",
-        "figures",
         "report.html",
         "logits.parquet",
         "skipped.csv",

@@ -80,6 +80,7 @@ def test_a_table_that_cannot_be_used_is_refused(manifest, text, refusal):
     with pytest.raises(ManifestError) as caught:
         read_manifest(manifest(text))
     assert refusal in str(caught.value)
+    assert "such rows" not in refusal or caught.value.hint
 
 
 def test_an_absent_or_foreign_file_is_refused(manifest, tmp_path):

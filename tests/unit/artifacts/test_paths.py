@@ -20,6 +20,11 @@ def root(tmp_path):
     return tmp_path
 
 
+def test_an_absolute_path_with_an_invisible_mark_is_that_file(root):
+    file = str(root / FILES[1])
+    assert list(resolve(root, f"\u202a{file}").frame["path"]) == [file]
+
+
 def resolve(root, *cells):
     frame = pd.DataFrame({"path": cells, "label": ["x", *"y" * (len(cells) - 1)]}, dtype=object)
     return make_samples(frame, root=root, class_names=("x", "y"), name="m")
@@ -36,6 +41,7 @@ def test_a_path_as_the_file_is_called_stays(root, file):
         (unicodedata.normalize("NFC", FILES[0]), FILES[0]),
         (f" {FILES[0]} ", FILES[0]),
         (" d/P 1/b.png", FILES[1]),
+        ("\u202ad/P 1/b.png", FILES[1]),  # as Windows' dialogs copy it
         ("d/P 1 /b.png", FILES[1]),
         ("d\\P 1\\b.png", FILES[1]),
         (".\\d\\Müller\\a.png", f"./{FILES[0]}"),

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from eosin.artifacts.weights import from_twin, read_arrays, to_twin, write_arrays
-from eosin.core.errors import ArtifactError
+from eosin.core.errors import ArtifactError, OutputError
 from eosin.engine import ARCHITECTURES, BatchNorm, Conv2d, Network
 from eosin.networks import build_network
 from eosin.training.checkpoints import load_weights, save_weights
@@ -49,6 +49,20 @@ def test_there_and_back(tmp_path, name, arguments):
     state = from_twin(read_arrays(tmp_path / "back.safetensors"))
     assert state.keys() == network.state.keys()
     assert all(np.array_equal(state[name], value) for name, value in network.state.items())
+
+
+def test_a_file_larger_than_allowed_is_refused_with_a_hint(tmp_path):
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OutputError) as caught:
+            write_arrays(tmp_path / "w.safetensors", {"a": np.zeros(9999)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "os error" not in str(caught.value)
+    assert "ulimit -f" in caught.value.hint
+    assert not list(tmp_path.iterdir())
 
 
 def test_others_are_refused(tmp_path):

@@ -61,6 +61,7 @@ def test_an_error_of_another_process_arrives_whole(kind):
     [
         ("lrr", ["lr", "epochs"], "Did you mean 'lr'?"),
         ("trian", ["train", "stain", "lr"], "Did you mean 'train' or 'stain'?"),
+        ("lr", ["lrs", "lrr", "slr"], "Did you mean 'slr', 'lrs' or 'lrr'?"),
         ("xyz", ["lr", "epochs"], "Known: epochs, lr"),
         ("xyz", [], ""),
     ],

@@ -14,7 +14,13 @@ from eosin.core.text import (
 )
 
 
-@pytest.mark.parametrize("text", ["P01", " P01", "P01\t", "P01\u00a0", "\ufeffP01", "P01\u200b "])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *["P01", " P01", "P01\t", "P01\u00a0", "\ufeffP01", "P01\u200b "],
+        *["\u202aP01", "P01 \u200b \u200b", "\u200e P01", "P01\u00ad", "\u2068P01\u2069"],
+    ],
+)
 def test_blanks_around_a_name_are_removed(text):
     assert clean_name(text) == "P01"
 
@@ -28,14 +34,25 @@ def test_both_unicode_forms_become_the_composed_one():
 
 @pytest.mark.parametrize(
     "spellings",
-    [("P01", "p01", "P01 ", "P1"), ("7", "007", "7.0", "7.00"), ("14-0022AB", "14-22ab")],
+    [
+        ("P01", "p01", "P01 ", "P1", "P\u200b01", "\uff30\uff10\uff11", "\u200eP\u00ad1"),
+        ("7", "007", "7.0", "7.00"),
+        ("14-0022AB", "14-22ab", "14_22AB", "14 22ab", "14\u201322AB"),
+        ("A 7", "A  7", "a\u00a007", "A_7", "A\u22127", "A - 7"),
+        ("Pfister", "Pﬁster"),
+        ("Groß", "GROSS", "gro\u00df "),
+    ],
 )
 def test_spellings_of_one_name_share_a_key(spellings):
     assert len({spelling_key(text) for text in spellings}) == 1
 
 
 @pytest.mark.parametrize(
-    ("a", "b"), [("P01", "P10"), ("1.05", "1.5"), ("7", "70"), ("0", ""), ("P1", "Q1"), ("0", "1")]
+    ("a", "b"),
+    [
+        *[("P01", "P10"), ("1.05", "1.5"), ("7", "70"), ("0", ""), ("P1", "Q1"), ("0", "1")],
+        *[("1-23", "12-3"), ("A-7", "A7"), ("-", "")],
+    ],
 )
 def test_different_names_keep_different_keys(a, b):
     assert spelling_key(a) != spelling_key(b)

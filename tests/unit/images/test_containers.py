@@ -262,6 +262,7 @@ def test_a_chunk_that_inflates_enormously_is_refused(tmp_path):
         ({"x": np.zeros((2, 3, 3), np.float32)}, "x float32 2 × 3 × 3 must be uint8 or uint16"),
         ({"x": np.zeros((2, 3, 3), np.int16)}, "must be uint8 or uint16"),
         ({"x": np.zeros((2, 3, 9, 9), np.uint8)}, "has its channels first"),
+        ({"x": np.zeros((9, 9, 3), np.uint8)}, "one colour image"),
         ({"x": np.zeros((0, 9, 9, 3), np.uint8)}, "contains no images"),
         ({"x": np.zeros((2, 3), np.uint8)}, "has 2 dimensions; images have 3 or 4"),
         ({"x": np.zeros((2, 1, 3, 3, 1), np.uint8)}, "has 5 dimensions"),
@@ -270,8 +271,9 @@ def test_a_chunk_that_inflates_enormously_is_refused(tmp_path):
     ],
 )
 def test_an_h5_file_without_images_is_told(arrays, reason, write_h5):
-    with pytest.raises(ImageError, match=reason):
+    with pytest.raises(ImageError, match=reason) as caught:
         count_items(write_h5(**arrays))
+    assert caught.value.hint or "pixels" in reason or "channels" in reason
 
 
 def test_the_only_array_of_images_is_found(images, write_h5):
@@ -312,7 +314,7 @@ def test_a_damaged_h5_file_is_told(images, write_h5):
     with pytest.raises(ImageError, match="packed with gzip"):
         read_item(path, 0)
     path.write_bytes(b"no HDF5 at all")
-    with pytest.raises(ImageError, match=r"cannot be opened as HDF5: .*signature"):
+    with pytest.raises(ImageError, match="is not an HDF5 file"):
         read_item(path, 0)
     with h5py.File(write_h5("b.h5", x=images, compression="gzip", chunks=(5, 6, 5))) as file:
         start = file["x"].id.get_chunk_info(1).byte_offset

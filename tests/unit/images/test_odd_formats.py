@@ -69,10 +69,14 @@ def test_the_size_of_a_rare_tiff_is_limited_too(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("bigtiff", [True, False])
 @pytest.mark.parametrize(
-    ("dtype", "kind"), [(np.float32, "floating-point"), (np.float64, "floating-point")]
+    ("dtype", "kind"),
+    [
+        *[(np.float32, "floating-point"), (np.float64, "floating-point")],
+        *[(np.uint32, "unsigned pixels of 32"), (np.int8, "signed pixels of 8")],
+    ],
 )
 def test_colours_of_another_kind_are_named(tmp_path, dtype, kind, bigtiff):
-    values = RGB.astype(dtype) / 255
+    values = (RGB / 255).astype(dtype)
     tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb", bigtiff=bigtiff)
     with pytest.raises(ImageError, match=kind):
         decode_image(tmp_path / "a.tif")
@@ -92,8 +96,16 @@ def test_cielab_is_named(tmp_path):
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "Git LFS"),
         (b"<html>404 not found</html>", "web page"),
         (b"\0\0\0\x18ftypheic" + bytes(50), "HEIC"),
-        (b"MM\0+\0\x08\0\0", "cannot be decoded"),
-        (b"II*\0", "cannot be decoded"),
+        (b"MM\0+\0\x08\0\0", "damaged or truncated"),
+        (b"II*\0", "damaged or truncated"),
+        (b"II*\0\xff\xff\xff\x7f" + bytes(99), "damaged or truncated"),
+        (bytes(128) + b"DICM" + bytes(99), "DICOM"),
+        (b"%PDF-1.7\n" + bytes(99), "PDF"),
+        (b"ZISRAWFILE" + bytes(99), "CZI"),
+        (b"\x93NUMPY" + bytes(99), "NumPy"),
+        # A text transfer turned the line ends of the first around.
+        (b"\x89PNG\n\x1a\n" + bytes(99), "damaged PNG"),
+        (b"\xff\xd8\xff\xe0" + bytes(99), "damaged JPEG"),
     ],
 )
 def test_what_is_no_image_is_named(tmp_path, content, reason):

@@ -70,6 +70,9 @@ def test_files_and_folders_are_expanded(samples, tmp_path):
 def test_nothing_found_is_an_error(tmp_path):
     with pytest.raises(DataError, match="no image file was found in"):
         list_images([tmp_path])
+    (tmp_path / "a.h5").touch()
+    with pytest.raises(DataError, match=r"1 \.h5\. .*named themselves"):
+        list_images([tmp_path])
 
 
 def test_a_missing_file_is_listed_so_that_the_others_are_finished(tmp_path):
@@ -114,8 +117,8 @@ def test_only_images_that_are_absent_raise_the_question_where_paths_start(reason
 @pytest.mark.parametrize(
     ("index", "reason"),
     [
-        ("9" * 5000, "holds 3 images, index 1000000000000000000 or more"),
-        ("3", "holds 3 images, index 3"),
+        ("9" * 5000, "index 1000000000000000000 or more"),
+        ("3", "has no index 3"),
         ("-1", "whole number behind '#'"),
         ("٣", "whole number behind '#'"),
         ("²", "whole number behind '#'"),

@@ -20,7 +20,7 @@ from eosin.reporting.outline import (
     Tiles,
     make_table,
 )
-from eosin.reporting.rendering import section_to_markdown, to_html, to_markdown, to_terminal
+from eosin.reporting.rendering import section_to_markdown, to_html, to_markdown
 
 TILE = Tile("data:,", 1, 1, "a tile", "its title", ())
 FIGURE = RenderedFigure("roc", b"png", "what it shows", "A caption.", 4, 3)
@@ -95,12 +95,3 @@ def test_each_reason_has_one_letter():
         "1,234",
     ]
     assert make_table("", ("",), []) is None
-
-
-def test_the_terminal_gets_title_and_facts_in_columns():
-    section = Section("test: 3 images", Facts([("auc", "0.9"), ("", "more")]))
-    assert to_terminal(section) == [
-        "test: 3 images",
-        "  auc                0.9",
-        "                     more",
-    ]

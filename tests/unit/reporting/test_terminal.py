@@ -14,6 +14,7 @@ from eosin.artifacts.metrics import (
     SplitMetrics,
     Threshold,
 )
+from eosin.core.text import plain_lines
 from eosin.reporting.pages import format_split
 from eosin.reporting.sections.audit import format_audit
 from eosin.reporting.terminal import format_abstained
@@ -53,8 +54,12 @@ def split(**further):
     )
 
 
+def lines_of(name, metrics):
+    return plain_lines(format_split(name, metrics))
+
+
 def told_after_the_metrics(metrics):
-    return format_split("test", metrics)[6:]
+    return lines_of("test", metrics)[6:]
 
 
 def test_a_reason_is_told_once_and_images_without_a_group_are_a_caution():
@@ -69,14 +74,14 @@ def test_a_reason_is_told_once_and_images_without_a_group_are_a_caution():
             "n_groups": 90,
         }
     )
-    lines = format_split("test", result)
+    lines = lines_of("test", result)
     assert tells(lines[1], "auc", "0.800", "no interval")
     assert tells(lines[-3], known.reason)
     assert tells(lines[-2], "no interval", lost.reason)
     assert tells(lines[-1], "caution", "no patient or group")
     assert sum("an interval needs" in line for line in lines) == 1
     alone = split().model_copy(update={"n_images": 1, "n_patients": 1, "n_groups": 1})
-    assert tells(format_split("test", alone)[0], "test", "1 image", "1 patient")
+    assert tells(lines_of("test", alone)[0], "test", "1 image", "1 patient")
 
 
 def test_a_split_of_before_tells_its_threshold_alone():
@@ -119,10 +124,10 @@ def test_decisions_calibration_and_abstention_take_a_line_or_two_each():
     assert tells(covered, "0.930 (0.880–0.980", "benign 0.910", "0.90")
     many = rule.model_copy(update={"undecided": 0.6})
     undecided = split(abstention=abstention.model_copy(update={"rule": many}))
-    why = format_split("test", undecided)[-1]
+    why = lines_of("test", undecided)[-1]
     assert tells(why, "60.0", "calibration images", "evaluate.alpha", "evaluate.abstain")
     # Not beside the calibration images' own metrics, too.
-    assert "evaluate.alpha" not in format_split("val", undecided)[-1]
+    assert "evaluate.alpha" not in lines_of("val", undecided)[-1]
     nothing = Metric(value=None, reason="3 groups of 'benign' where alpha 0.1 needs 9")
     refused = abstention.model_copy(
         update={

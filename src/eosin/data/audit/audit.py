@@ -56,7 +56,8 @@ _LOOKED = (
     "for."
 )
 _NAMES_ALONE = (
-    "No image is shared, only names: in another data set the same name may mean another patient."
+    "Only names are shared, no file and no pixels: in another data set the same name may mean "
+    "another patient."
 )
 
 
@@ -197,7 +198,7 @@ def merge_audits(reports: Sequence[AuditReport], names: Sequence[str] | None = N
     """Merge the audits of a run's folds, each over the whole table.
 
     ``names`` are ``<repeat>-<fold>`` of each; ``0-0``, ``0-1``, … by default. Returns all findings,
-    each message once; the held-out part of each fold as splits. Raises ValueError if there is no
+    each message once; the held-out subset of each fold as splits. Raises ValueError if there is no
     report, or not one name for each.
     """
     if not reports:

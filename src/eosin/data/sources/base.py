@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -196,7 +197,11 @@ def take_texts(options: Mapping[str, Any], key: str) -> tuple[str, ...]:
     """Return an option that must be a list of texts, empty by default; raises RecipeError."""
     value = options.get(key, ())
     if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
-        raise RecipeError(f"'data.options.{key}' must be a list of texts, got {value!r}")
+        example = ",".join(f'"{item}"' for item in (value if isinstance(value, list) else [value]))
+        raise RecipeError(
+            f"'data.options.{key}' must be a list of texts, got {value!r}",
+            hint=f"Write it as a list: {shlex.quote(f'data.options.{key}=[{example}]')}",
+        )
     return tuple(value)
 
 

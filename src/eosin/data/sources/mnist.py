@@ -59,7 +59,10 @@ def _find(root: Path, stem: str, kind: str) -> Path | None:
 def _collect_part(root: Path, images: Path, labels: Path, split: str) -> Any:
     digits, n_images = read_labels(labels), count_items(images)
     if n_images != len(digits):
-        raise DataError(f"{images} has {n_images} images, but {labels} has {len(digits)} labels")
+        raise DataError(
+            f"{images} has {n_images} images, but {labels} has {len(digits)} labels",
+            hint="Download both files again",
+        )
     if len(digits) and not 0 <= int(digits.min()) <= int(digits.max()) <= 9:
         raise DataError(f"{labels} has the label {int(digits.max())}; it must be 0 to 9")
     lead = images.relative_to(root).as_posix()

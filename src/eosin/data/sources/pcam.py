@@ -11,6 +11,7 @@ CAMELYON16 slide of each patch; without them no group is known.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -52,14 +53,17 @@ _TABLE = "train_labels.csv"
 def find_official(root: Path) -> Path | None:
     """Return the folder of the official files, if any; raises DataError if they are packed."""
     folders = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
-    for folder in folders:
-        if any(folder.glob(f"{_STEM}*_[xy].h5")):
-            return folder
-    for folder in folders:
-        packed = sorted(folder.glob(f"{_STEM}*.h5.gz"))
+    there = [folder for folder in folders if any(folder.glob(f"{_STEM}*_[xy].h5"))][:1]
+    for folder in there or folders:
+        packed = [
+            path for path in folder.glob(f"{_STEM}*.h5.gz") if not path.with_suffix("").exists()
+        ]
         if packed:
-            raise DataError(f"{packed[0]} is still packed", hint="Unpack it: gunzip *.h5.gz")
-    return None
+            raise DataError(
+                f"{min(packed)} is still packed",
+                hint=f"Unpack it: gunzip {shlex.quote(str(folder))}/*.h5.gz",
+            )
+    return there[0] if there else None
 
 
 def collect_official(root: Path, folder: Path) -> tuple[Any, list[str]]:
@@ -96,7 +100,10 @@ def _collect_part(folder: Path, lead: str, part: str, notes: list[str]) -> Any:
     targets = read_labels(folder / f"{_STEM}{part}_y.h5")
     n_images = count_items(images)
     if n_images != len(targets):
-        raise DataError(f"{images} has {n_images} images, but there are {len(targets)} labels")
+        raise DataError(
+            f"{images} has {n_images} images, but there are {len(targets)} labels",
+            hint="Download the images and labels of this part again",
+        )
     if not np.isin(targets, (0, 1)).all():
         odd = int(targets[~np.isin(targets, (0, 1))][0])
         raise DataError(f"{folder / f'{_STEM}{part}_y.h5'} has the label {odd}; it must be 0 or 1")
@@ -147,7 +154,7 @@ def collect_pcam(root: Path, options: Mapping[str, Any]) -> Any:
     """List PatchCamelyon's images: HDF5 files, or class folders, maybe below part folders.
 
     Option ``evaluate_on``: ``"test"`` (default) takes the official parts; ``"valid"`` makes
-    the valid part the split ``test`` and leaves the official test part out. ``part`` is the
+    the valid subset the split ``test`` and leaves the official test subset out. ``part`` is the
     official part, ``slide`` is there if it is known. Raises DataError if none of the forms is
     found, RecipeError for a wrong option.
     """

@@ -29,7 +29,7 @@ _ATTEMPTS = 25
 
 
 def hold_out_test(samples: Samples, section: SplitSection, seed: int) -> tuple[Samples, Samples]:
-    """Draw the test part that no fold holds, once for all repeats, by the section's unit.
+    """Draw the test subset that no fold holds, once for all repeats, by the section's unit.
 
     By group, too, where sites are held out: from each site's.
 

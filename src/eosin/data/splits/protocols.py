@@ -23,11 +23,11 @@ _BY_IMAGE = (
 
 @dataclass(frozen=True)
 class Fold:
-    """One fold of a cross-validation: the held-out part, and the rest divided for training."""
+    """One fold of a cross-validation: the held-out subset, and the rest divided for training."""
 
     repeat: int  # index of the repeat
-    fold: int  # index of the held-out part
-    #: All rows with ``split`` (``test``: the held-out part), ``repeat`` and ``fold`` (text, as in
+    fold: int  # index of the held-out subset
+    #: All rows with ``split`` (``test``: the held-out subset), ``repeat`` and ``fold`` (text, as in
     #: a manifest).
     samples: Samples
     report: SplitReport  # what was asked for and what the groups allowed
@@ -173,8 +173,8 @@ def check_classes(
 
     ``counts`` is the images of each class in each unit (a ``group`` or an ``image``), shape (U, C).
     ``parts`` are the subsets of a single split: train, val and test, or train and val of a column's
-    train, or the folds and a test part beside them. Raises SplitError: names a class with too few,
-    what it has, what it needs, and the hint.
+    train, or the folds and a test subset beside them. Raises SplitError: names a class with too
+    few, what it has, what it needs, and the hint.
     """
     # Beside the held-out fold, training and validation need one each: only two folds want more.
     needed = len(parts) if folds is None else max(folds, 4 if folds == 2 else 3)

@@ -17,7 +17,8 @@ import os
 import shutil
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from io import FileIO
 from typing import Any
@@ -52,6 +53,15 @@ _FULL_HINT = (
     "Free some space, with `eosin data cache --clear` for example, or set EOSIN_CACHE to a folder "
     "on another disk"
 )
+
+
+@contextmanager
+def _in_cache() -> Iterator[None]:
+    """Give a failed write into the cache its hint: -o does not move the cache."""
+    try:
+        yield
+    except OutputError as error:
+        raise OutputError(error.message, hint=_FULL_HINT) from error
 
 
 class ImageStore:
@@ -217,7 +227,8 @@ class StoreWriter:
         try:
             self.folder.read_description()
         except ArtifactError:
-            self.folder.write_description(self.settings, root)
+            with _in_cache():
+                self.folder.write_description(self.settings, root)
 
     def _open_rows(self) -> io.FileIO:
         path = self.folder.pixels(self.index.token)
@@ -294,10 +305,8 @@ class StoreWriter:
             # A second flush would report success although the rows were dropped.
             self._changed = False
             raise self._explain(error) from error
-        try:
+        with _in_cache():
             write_index(self.folder.index, replace(self.index, n_rows=self._rows))
-        except OutputError as error:
-            raise OutputError(error.message, hint=_FULL_HINT) from error
         self.index.n_rows = self._rows
         self._changed = False
         self._flushed = time.monotonic()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from PIL import Image as PillowImage
 
 from eosin.artifacts.audit import SHOWN_KINDS, AuditReport, Finding, Pair
-from eosin.core.text import count, listing, of_groups, quantity
+from eosin.core.text import TextTable, count, listing, of_groups, quantity
 from eosin.core.types import Image
 from eosin.data.audit import list_joined
 from eosin.reporting.formatting import (
@@ -246,30 +246,45 @@ def _verdict(report: AuditReport) -> str:
     return "No duplicate images found." if report.unchecked else "No duplicates or leaks found."
 
 
-def format_audit(audit: AuditReport) -> list[str]:
+def format_audit(audit: AuditReport) -> list[str | TextTable]:
     """Return the findings of an audit for the terminal, with some of their pairs."""
     parts = ", ".join(f"{name} {size.n_images}" for name, size in audit.splits.items())
-    lines = [_size(audit) + (f" ({parts})" if parts else "")]
+    lines: list[str | TextTable] = [_size(audit) + (f" ({parts})" if parts else "")]
     if audit.unit == "image":
         lines.append(
             "Every image is its own group: if patients have several images, add a column `patient`."
         )
     lines += list_joined(audit.repair)
-    for finding in audit.findings:
-        lines.append(f"{finding.severity:<8} {finding.kind}: {finding.message}")
-        for pair in finding.pairs[:_MOST_LINES]:
-            is_named = finding.kind in {"alike_names", "same_group"}
-            score = "" if is_named else f", {pair.score:.2f}"
-            how = f"  ({pair.how}{score})" if pair.how else ""
-            lines.append(f"           {pair.a}  ~  {pair.b}{how}")
-        if len(finding.pairs) > _MOST_LINES:
-            lines.append(f"           … and {len(finding.pairs) - _MOST_LINES} more pairs")
+    if audit.findings:
+        lines.append(_findings_table(audit.findings))
     if audit.unchecked:
         lines += [] if audit.findings else ["No copies found."]
         lines.append(f"not checked: {audit.unchecked}")
     elif not audit.findings:
         lines.append("No duplicates or leaks found.")
     return [*lines, *audit.reach]
+
+
+def _findings_table(findings: Iterable[Finding]) -> TextTable:
+    """Return the findings, some pairs below each."""
+    rows, plain = [("", "finding", "")], []
+    for finding in findings:
+        rows.append((finding.severity, finding.kind, finding.message))
+        plain.append(f"{finding.severity:<8} {finding.kind}: {finding.message}")
+        for line in _pair_lines(finding):
+            rows.append(("", "", line))
+            plain.append(f"{'':<11}{line}")
+    return TextTable(rows, plain=plain)
+
+
+def _pair_lines(finding: Finding) -> Iterator[str]:
+    for pair in finding.pairs[:_MOST_LINES]:
+        is_named = finding.kind in {"alike_names", "same_group"}
+        score = "" if is_named else f", {pair.score:.2f}"
+        how = f"  ({pair.how}{score})" if pair.how else ""
+        yield f"{pair.a}  ~  {pair.b}{how}"
+    if len(finding.pairs) > _MOST_LINES:
+        yield f"… and {len(finding.pairs) - _MOST_LINES} more pairs"
 
 
 def format_overlap(audit: AuditReport | None) -> list[str]:

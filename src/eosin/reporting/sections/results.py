@@ -226,7 +226,7 @@ def _other_tables(run: FinishedRun) -> list[Table | None]:
 
 
 def _rounds_table(run: FinishedRun) -> Table | None:
-    """Build the table of single networks on a test part beside the folds; ``None`` without one."""
+    """Build the table of single networks on a test subset beside the folds; None without one."""
     frame = run.predictions_of(TEST_BY_FOLD) if TEST_BY_FOLD in run.metrics else None
     if frame is None:
         return None

@@ -30,6 +30,9 @@ def test_values_of_the_wrong_kind_are_refused():
     for value in ("a", [1], {"a": 1}):
         with pytest.raises(RecipeError, match="must be a list of texts"):
             take_texts({"plates": value}, "plates")
+    with pytest.raises(RecipeError) as caught:
+        take_texts({"plates": 27801}, "plates")
+    assert """'data.options.plates=["27801"]'""" in caught.value.hint
 
 
 def test_files_start_from_the_root_and_expand(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """PatchCamelyon in its forms."""
 
 import gzip
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -73,7 +74,19 @@ def test_packed_files_are_told(tmp_path):
     (tmp_path / f"{STEM}train_x.h5.gz").write_bytes(b"")
     with pytest.raises(DataError, match="is still packed") as caught:
         collect_pcam(tmp_path, {})
-    assert "gunzip" in caught.value.hint
+    assert f"gunzip {tmp_path}/*.h5.gz" in caught.value.hint
+
+
+def test_one_packed_file_is_no_absent_part(draw):
+    draw("valid")
+    root = draw("train")
+    labels = root / f"{STEM}valid_y.h5"
+    labels.rename(f"{labels}.gz")
+    with pytest.raises(DataError, match=r"valid_y\.h5\.gz is still packed"):
+        collect_pcam(root, {})
+    Path(f"{labels}.gz").rename(labels)
+    (root / f"{STEM}valid_y.h5.gz").write_bytes(b"")  # kept beside it
+    assert len(collect_pcam(root, {})) == 6
 
 
 def test_without_slides_each_image_is_its_own_group(draw):
@@ -121,7 +134,7 @@ def test_a_part_with_one_half_is_left_out_and_told(half, lacking, draw):
 
 
 def test_images_and_labels_must_fit(draw):
-    with pytest.raises(DataError, match="has 5 images, but there are 3 labels"):
+    with pytest.raises(DataError, match=r"has 5 images, but there are 3 labels\. Download"):
         collect_pcam(draw("train", n_images=5), {})
     with pytest.raises(DataError, match="has the label 2; it must be 0 or 1"):
         collect_pcam(draw("train", (0, 2, 1)), {})
