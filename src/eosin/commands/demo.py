@@ -93,7 +93,7 @@ def demo(output: Path | str | None = None) -> DemoResult:
     """
     folder = Path(output or default_output("demo"))
     images = folder / "images"
-    find_backend(demo_recipe("grouped", images).model)  # before a folder is made
+    find_backend(demo_recipe("group", images).model)  # before a folder is made
     prepare_output(folder)
     results = {}
     _LOG.info("Simulated patches, not real tissue: the figures have no clinical meaning")
