@@ -279,9 +279,11 @@ def foreign_weights(w):
     return w.here / "w.pth"
 
 
-def broken_image(w):
-    (w.here / "broken.png").write_bytes(b"nothing of the kind")
-    return w.here / "broken.png"
+def broken_images(w):
+    (w.here / "broken").mkdir()
+    for name in ("a.png", "b.png"):
+        (w.here / "broken" / name).write_bytes(b"nothing of the kind")
+    return w.here / "broken"
 
 
 def other_folds(w):
@@ -511,7 +513,7 @@ SCENARIOS = [
         {"RECIPE": "recipe.toml"},
         then=("--plan",),
     ),
-    Scenario("For the reason of each", lambda w: ["predict", w.model, broken_image(w)], status=1),
+    Scenario("For the reason of each", lambda w: ["predict", w.model, broken_images(w)], status=1),
     Scenario(
         "Name another file with -o",
         lambda w: ["predict", w.model, w.images, "-o", w.table()],
@@ -574,6 +576,7 @@ SCENARIOS = [
             f"data.manifest={w.table(change=lambda t: three(t).replace({'a': 'b ', 'b': 'B'}))}",
         ),
     ),
+    Scenario("list the recipes", lambda _: ["train", "slides-of-2019"]),
     # A split that leaks.
     Scenario(
         "draw the split by group (",

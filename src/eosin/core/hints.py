@@ -20,11 +20,14 @@ _OPTION = r"(?<![-\w])(?:--[a-z][a-z-]*|-o)\b"
 #: A placeholder, something quoted, or a word that no sentence has: a path, an assignment, a name.
 _VALUE = r"(?:'[^']*'|[A-Z][A-Z]+\b[\w.=]*|[^\s,;()'`]*[/=._][^\s,;()'`]*[^\s,;.()'`])"
 _GIVEN = rf"{_OPTION}(?:[ =]{_VALUE})?"
+#: A word is a path or a name, not the sentence's, before an option and at the end.
+_BARE = r"[^\W_][^\s,;()'`]*(?=$| (?:--[a-z]|-o\b))"
 _COMMAND = re.compile(
-    rf"\beosin (?:data )?([a-z]+)\b((?:(?<=fetch|ifest) [a-z]\w*)?(?: (?:{_GIVEN}|{_VALUE}))*)"
+    rf"\beosin (?:data )?([a-z]+)\b((?:(?<=fetch|ifest) [a-z]\w*)?"
+    rf"(?: (?:{_GIVEN}|{_VALUE}|{_BARE}))*)"
 )
 _ARGUMENT = re.compile(rf"({_OPTION})(?:[ =]({_VALUE}))?")
-_WORD = re.compile(rf"{_GIVEN}|{_VALUE}|\w+")
+_WORD = re.compile(rf"{_GIVEN}|{_VALUE}|\S+")
 
 _typed = False
 
