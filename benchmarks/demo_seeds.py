@@ -1,6 +1,7 @@
 """Does the demonstration show its point? Its difference between both splits over several seeds.
 
-    python -m benchmarks.demo_seeds --patients 40 --images 36 --seeds 20
+    python -m benchmarks.demo_seeds --seeds 20
+    python -m benchmarks.demo_seeds --seeds 20 --set data.options.patients=40
 
 For each seed (of the simulated patches, the splits and the network) the difference in AUC between
 the split by image and the split by patient, with its interval clustered by patient, and the time.
@@ -26,10 +27,10 @@ def measure(seed: int, overrides: list[str]) -> tuple[str, bool, float]:
     """Return the difference in words, True if its interval excludes 0, and the seconds."""
     start, runs = time.perf_counter(), []
     with tempfile.TemporaryDirectory() as folder:
-        for protocol in ("grouped", "image"):
-            recipe = demo_recipe(protocol, Path(folder) / "images")
+        for by in ("group", "image"):
+            recipe = demo_recipe(by, Path(folder) / "images")
             values = override(recipe.model_dump(), [f"seed={seed}", *overrides])
-            output = Path(folder) / protocol
+            output = Path(folder) / by
             runs.append(eosin.train(recipe_from_dict(values), output=output).run)
         strict, published = map(FinishedRun, runs)
         seconds = time.perf_counter() - start
@@ -46,19 +47,13 @@ def measure(seed: int, overrides: list[str]) -> tuple[str, bool, float]:
 def main() -> None:
     """Print a line per seed and the sum."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--patients", type=int, default=40)
-    parser.add_argument("--images", type=int, default=36)
-    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--first", type=int, default=0, help="first seed")
+    parser.add_argument("--seeds", type=int, default=20, help="number of seeds")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
-    overrides = [
-        f"data.options.patients={arguments.patients}",
-        f"data.options.images_per_patient={arguments.images}",
-        *arguments.set,
-    ]
     shown = 0
-    for seed in range(arguments.seeds):
-        words, excludes, seconds = measure(seed, overrides)
+    for seed in range(arguments.first, arguments.first + arguments.seeds):
+        words, excludes, seconds = measure(seed, arguments.set)
         shown += excludes
         print(f"seed {seed:<3} {words}, {seconds:.0f} s", flush=True)
     print(f"excludes 0 for {shown} of {arguments.seeds} seeds")

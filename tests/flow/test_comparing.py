@@ -1,11 +1,13 @@
 """``compare`` on trained runs: costs, the page, and what the command says."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from tests.facts import has_files
+from tests.facts import has_files, tells
+from tests.tiny_runs import relist
 
 import eosin
 from eosin.artifacts.comparison import Comparison
@@ -77,6 +79,49 @@ def test_the_page_is_made_from_the_document_alone(compared, tmp_path):
     assert "Within noise" in page
     assert has_files(again / "comparison.html")
     assert compared.comparison == read_document(again / "comparison.json", Comparison)
+
+
+@pytest.fixture(scope="module")
+def disagreeing(tiny_run, tmp_path_factory):
+    """A comparison of a run with one that predicts the other class for every third image."""
+    folder = tmp_path_factory.mktemp("disagreeing")
+    other = Path(shutil.copytree(tiny_run, folder / "other"))
+    shutil.rmtree(other / "model")  # two of one model are not compared
+    frame = pd.read_csv(other / "predictions.csv", dtype=str)
+    names = [name for name in frame if name.startswith("prob_")]
+    frame.loc[::3, names] = frame.loc[::3, names[::-1]].to_numpy()
+    frame.to_csv(other / "predictions.csv", index=False)
+    relist(other)
+    return eosin.compare([tiny_run, other], output=folder / "both")
+
+
+def test_images_on_which_the_runs_disagree_are_shown_with_their_names(disagreeing):
+    compared = disagreeing
+    found, (pair,) = compared.comparison, compared.comparison.pairs
+    assert found.n_disagreements == pair.mcnemar.only_one + pair.mcnemar.only_other > 0
+    assert len(found.disagreements) == found.n_disagreements
+    page = compared.page.read_text(encoding="utf-8")
+    for one in found.disagreements:
+        assert one.predicted[0] != one.predicted[1]
+        assert one.label in one.predicted
+        name = one.path.rpartition("/")[2]
+        assert tells(page, name, "true class", one.label, "correct", "wrong")
+    table = pd.read_csv(compared.folder / "tables" / "disagreements.csv")
+    assert list(table.iloc[:, 2:].itertuples(index=False, name=None)) == [
+        tuple(one.predicted) for one in found.disagreements
+    ]
+
+
+def test_thumbnails_of_a_comparison_that_are_gone_are_left_out(disagreeing, tmp_path):
+    again = tmp_path / "again"
+    again.mkdir()
+    shutil.copy(disagreeing.folder / "comparison.json", again)
+    page = write_comparison_page(again).read_text(encoding="utf-8")
+    n_shown = sum(bool(one.file) for one in disagreeing.comparison.disagreements)
+    assert n_shown == len(list((disagreeing.folder / "samples").iterdir())) > 0
+    before = disagreeing.page.read_text(encoding="utf-8")
+    assert before.count("<img") - page.count("<img") == n_shown
+    assert "disagreements.csv" in page
 
 
 def test_the_table_has_a_row_a_run(compared):

@@ -284,6 +284,18 @@ def test_a_compared_run_may_be_called_like_a_patient(command, tiny_run, tmp_path
     assert patient not in result.out
 
 
+def test_images_on_which_compared_runs_disagree_have_pseudonyms(command, run, tiny_run, tmp_path):
+    shutil.rmtree(run / "model")  # two of one model are not compared
+    rows = read(run / "predictions.csv")
+    rows[["prob_benign", "prob_malignant"]] = rows[["prob_malignant", "prob_benign"]].to_numpy()
+    rows.to_csv(run / "predictions.csv", index=False)
+    list_run_files(RunFolder(run))
+    result = command("compare", tiny_run, run, "--pseudonymise", "-o", tmp_path / "out")
+    assert result.status == 0, result.err
+    assert list((tmp_path / "out" / "samples").iterdir())
+    assert holding(tmp_path / "out", PATIENT) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import tomli_w
 from safetensors.numpy import load_file, save_file
-from tests.facts import tells
+from tests.facts import has_files, tells
 
 import eosin
 from eosin.core.errors import ArtifactError, LeakError, RecipeError
@@ -107,6 +107,13 @@ def test_a_stage_begins_where_the_one_before_it_ended(finished):
     # One epoch moves weights a little; from another start they would be elsewhere.
     key = "classifier.1.weight"
     assert abs(first[key] - second[key]).mean() < 0.2 * abs(first[key]).mean()
+
+
+def test_the_learning_curves_of_all_stages_are_drawn_over_each_other(finished):
+    page = (finished / "report.html").read_text(encoding="utf-8")
+    assert tells(page, "Line chart of loss", "Stage 1, one", "Stage 2, two", "Stage 3")
+    assert (finished / "figures" / "stages_learning_loss.png").exists()
+    assert has_files(finished / "report.html")
 
 
 def test_finished_stages_are_not_trained_again(finished, tmp_path, command):

@@ -239,6 +239,22 @@ class RangeTest(Document):
     rows: ListOf[RangeRow]
 
 
+class Disagreement(Document):
+    """An image whose most probable class is the true one in some runs, and another in others.
+
+    Attributes:
+        predicted: Most probable class of each run, in their order.
+        patient: Empty if unknown.
+        file: Its thumbnail in ``samples/``; empty without one.
+    """
+
+    path: str
+    label: str
+    predicted: ListOf[str]
+    patient: str = ""
+    file: str = ""
+
+
 class Comparison(VersionedDocument):
     """Schema of ``comparison.json``.
 
@@ -258,6 +274,9 @@ class Comparison(VersionedDocument):
         ranges: Empty without folds or seeds in common.
         optimism: How much too high the best run's ``metric`` is estimated to be, because it was
             chosen by it; of the runs without train-test overlap; null in files of before 0.2.
+        n_disagreements: Images that some runs classify correctly and others do not.
+        disagreements: Some of them, those with the largest difference in the probability of the
+            true class first.
         fronts: By cost, the Pareto front of runs; without optimistic ones and heads on features.
     """
 
@@ -281,6 +300,8 @@ class Comparison(VersionedDocument):
     pairs: ListOf[ComparedPair]
     ranges: ListOf[RangeTest] = Field(default_factory=list)
     optimism: Number | None = None
+    n_disagreements: Count = 0
+    disagreements: ListOf[Disagreement] = Field(default_factory=list)
     fronts: DictOf[ListOf[str]] = Field(default_factory=dict)
 
     def run(self, name: str) -> ComparedRun:

@@ -290,3 +290,8 @@ class ComparisonFolder:
     def table(self) -> Path:
         """Metrics and costs, one row a run."""
         return self.root / "comparison.csv"
+
+    @property
+    def samples(self) -> Path:
+        """Thumbnails of images on which the runs disagree."""
+        return self.root / "samples"

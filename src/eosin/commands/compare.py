@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
@@ -12,19 +13,28 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from PIL import Image as PillowImage
 
-from eosin.artifacts.comparison import ComparedRun, Comparison, Cost, Latency, find_fronts
+from eosin.artifacts.comparison import (
+    ComparedRun,
+    Comparison,
+    Cost,
+    Disagreement,
+    Latency,
+    find_fronts,
+)
 from eosin.artifacts.layout import ComparisonFolder, ModelFolder
 from eosin.artifacts.manifest import write_table
 from eosin.artifacts.metrics import Confusion
 from eosin.artifacts.model import Embedding
 from eosin.artifacts.pseudonyms import load_pseudonyms
 from eosin.artifacts.versioned import write_document
+from eosin.commands.data_check import read_thumbnails
 from eosin.core.display import Shown
 from eosin.core.errors import ArtifactError, UnknownNameError, close_matches
-from eosin.core.files import check_output, prepare_output
+from eosin.core.files import check_output, prepare_output, write_bytes
 from eosin.core.text import as_list
-from eosin.core.types import Samples
+from eosin.core.types import Samples, parts_of
 from eosin.data.external import EXTERNAL
 from eosin.evaluation.comparison import (
     ComparedModel,
@@ -53,6 +63,7 @@ from eosin.reporting import write_comparison_page
 from eosin.reporting.formatting import metric_label, metric_text
 from eosin.reporting.train_test_overlap import train_test_overlap, unit_name
 from eosin.runs.comparison import (
+    find_disagreements,
     find_ranges,
     learning_curves,
     make_compared_models,
@@ -61,6 +72,8 @@ from eosin.runs.finished import FinishedRun
 from eosin.runs.matching import find_shared, read_comparable
 
 _SEED = 0
+#: Thumbnails of images on which the runs disagree, and their largest side.
+_MOST_PICTURES, _PICTURE_PX = 14, 160
 
 
 @dataclass(frozen=True, repr=False)
@@ -109,8 +122,9 @@ def compare(
     """
     ranking = [name for name, row in METRICS.items() if row.higher_is_better]
     if metric not in ranking:
+        why = ", of which lower is better" if metric in METRICS else ""
         raise UnknownNameError(
-            f"runs cannot be ranked by {metric!r}", hint=close_matches(metric, ranking)
+            f"runs cannot be ranked by {metric!r}{why}", hint=close_matches(metric, ranking)
         )
     folder = Path(output or default_output("compare"))
     check_output(folder)
@@ -137,6 +151,8 @@ def compare(
     metrics = list(dict.fromkeys([metric, *COMPARED, *own_metrics()]))
     ranked = _ranked(compared_models, shown, metric)
     pairs = compare_pairs(ranked, metrics, resamples=resamples, flips=FLIPS, seed=_SEED)
+    n_disagreements, disagreements = find_disagreements(shared, compared_models)
+    pictures = _read_pictures(disagreements[:_MOST_PICTURES], samples)
     comparison = Comparison(
         eosin=version_of("eosin") or "unknown",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -158,15 +174,42 @@ def compare(
         pairs=pairs,
         ranges=find_ranges(shared, compared_models, shown, metric),
         optimism=_optimism(ranked, shown, metric, resamples),
+        n_disagreements=n_disagreements,
+        disagreements=_with_files(disagreements, pictures),
         fronts=find_fronts(shown, metric),
     )
     if pseudonymise:
         files = [path for run in found for path in list_files(run.root)]
-        comparison = hide_document(comparison, know(files, load_pseudonyms()))
+        comparison = hide_document(comparison, know(files, load_pseudonyms()), samples.root)
     made = ComparisonFolder(prepare_output(folder))
+    for file, picture in pictures.values():
+        write_bytes(made.samples / file, picture, durable=False)
     write_document(made.document, comparison)
     write_table(made.table, _table(comparison))
     return ComparisonResult(folder, write_comparison_page(folder), comparison)
+
+
+def _read_pictures(
+    disagreements: Sequence[Disagreement], samples: Samples
+) -> dict[str, tuple[str, bytes]]:
+    """Return name and bytes of a thumbnail of each image that can still be read, by its path."""
+    firsts = {one.path: next(filter(None, parts_of(one.path))) for one in disagreements}
+    found = {}
+    for number, (path, pixels) in enumerate(read_thumbnails(samples, firsts).items()):
+        picture, stream = PillowImage.fromarray(pixels), io.BytesIO()
+        picture.thumbnail((_PICTURE_PX, _PICTURE_PX))
+        picture.save(stream, format="JPEG", quality=90)
+        found[path] = (f"disagreement-{number:02d}.jpg", stream.getvalue())
+    return found
+
+
+def _with_files(
+    disagreements: Sequence[Disagreement], pictures: Mapping[str, tuple[str, bytes]]
+) -> list[Disagreement]:
+    return [
+        one.model_copy(update={"file": pictures[one.path][0]}) if one.path in pictures else one
+        for one in disagreements
+    ]
 
 
 def _ranked(

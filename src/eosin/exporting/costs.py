@@ -103,10 +103,9 @@ def _count_macs(info: ModelInfo) -> int | None:
 
 def training_seconds(run: FinishedRun) -> float | None:
     """Return the wall time of a run's training, with its folds and transfer stages."""
-    stages = [FinishedRun(stage.root) for stage in run.folder.stage_runs()]
     own = [_trained(part) for part in run.folds or [run]]
     known = [seconds for seconds in own if seconds is not None]
-    return sum(known) + sum(_trained(stage) or 0.0 for stage in stages) if known else None
+    return sum(known) + sum(_trained(stage) or 0.0 for stage in run.stages) if known else None
 
 
 def _trained(run: FinishedRun) -> float | None:

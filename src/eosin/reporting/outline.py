@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, TypeAlias, Union
 
 from eosin.artifacts.metrics import Metric, MetricBlock
 from eosin.core.text import count
-from eosin.metrics.catalogue import MAIN_METRICS, METRIC_NAMES
+from eosin.metrics.catalogue import MAIN_METRICS, METRIC_NAMES, PATIENT_METRICS
 from eosin.reporting.formatting import ABSENT, exception, metric_label, metric_text
 
 #: With more columns than this, a table is wider than a phone.
@@ -357,13 +357,18 @@ def _mark(reason: str, marks: dict[str, str]) -> str:
     return marks.setdefault(reason, next_mark)
 
 
+def own_names(blocks: Iterable[MetricBlock]) -> list[str]:
+    """Return the names of users' own metrics in some blocks, each once."""
+    names = dict.fromkeys(name for block in blocks for name in block)
+    return [name for name in names if name not in METRIC_NAMES and name not in PATIENT_METRICS]
+
+
 def headline_table(
     caption: str, blocks: Mapping[str, MetricBlock], *, name: str = ""
 ) -> Table | None:
     """Build the table of all metrics but averages over classes, one column per block."""
-    known = dict.fromkeys(name for block in blocks.values() for name in block)
-    foreign = [name for name in known if name not in METRIC_NAMES]
-    names = [*(name for name in MAIN_METRICS if name in known), *foreign]
+    known = {name for block in blocks.values() for name in block}
+    names = [*(name for name in MAIN_METRICS if name in known), *own_names(blocks.values())]
     rows = [(metric_label(n), *(block.get(n) for block in blocks.values())) for n in names]
     return make_table(caption, ("Metric", *blocks), rows, name=name)
 

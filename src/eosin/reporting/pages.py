@@ -38,6 +38,7 @@ from eosin.reporting.sections import (
     data,
     decisions,
     differences,
+    disagreements,
     drift,
     errors,
     learning,
@@ -160,7 +161,7 @@ def card_page(run: FinishedRun) -> Page:
 
 
 def write_comparison_page(folder: Path) -> Path:
-    """Write ``comparison.html``, figures and tables from ``comparison.json`` of ``compare``.
+    """Write ``comparison.html``, figures and tables from the folder that ``compare`` made.
 
     Raises:
         ArtifactError: The folder holds no comparison.
@@ -168,15 +169,19 @@ def write_comparison_page(folder: Path) -> Path:
     """
     place = ComparisonFolder(Path(folder))
     comparison = read_document(place.document, Comparison)
-    page = comparison_page(comparison, place.root.resolve().name)
+    page = comparison_page(comparison, place.root.resolve().name, place.samples)
     return write_page(place.page, page)
 
 
-def comparison_page(comparison: Comparison, name: str) -> Page:
-    """Return the page of a comparison; ``name`` is its title."""
+def comparison_page(comparison: Comparison, name: str, samples: Path) -> Page:
+    """Return the page of a comparison.
+
+    ``name`` is its title, ``samples`` the folder of its thumbnails.
+    """
     n_runs = len(comparison.runs)
     details = (
         differences.section(comparison),
+        disagreements.section(comparison, samples),
         costs.section(comparison),
         curves.compared_section(comparison),
         learning.compared_section(comparison),
@@ -192,7 +197,7 @@ def comparison_page(comparison: Comparison, name: str) -> Page:
         sections=gather_notes(
             [differences.result(comparison), *(section.folded() for section in details)]
         ),
-        footer="Created by Eosin from comparison.json.",
+        footer="Created by Eosin from comparison.json and its thumbnails.",
     )
 
 

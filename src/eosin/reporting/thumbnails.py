@@ -85,19 +85,21 @@ def make_tile(image: Image.Image, *, alt: str, title: str, lines: Iterable[str])
 
 def _words(thumbnail: SampleThumbnail) -> tuple[str, list[str]]:
     where = _present(
-        (thumbnail.patient, _patient(thumbnail.patient)),
+        (thumbnail.patient, patient_words(thumbnail.patient)),
         (thumbnail.magnification, times(thumbnail.magnification)),
     )
     sure = "" if thumbnail.probability is None else number(thumbnail.probability)
+    name = shorten(PurePosixPath(thumbnail.path).name, _NAME_WIDTH)
+    if thumbnail.role == "correct":
+        return thumbnail.label, [*_present((sure, f"probability {sure}"), (name, name)), *where]
     if thumbnail.role != "mistake":
         return thumbnail.label, [*_present((sure, f"probability {sure}")), *where]
     predicted = f"predicted {thumbnail.predicted or 'another class'}"
-    name = shorten(PurePosixPath(thumbnail.path).name, _NAME_WIDTH)
     title = f"{predicted} ({sure})" if sure else predicted
     return title, [f"true class {thumbnail.label}", name, *where]
 
 
-def _patient(name: str) -> str:
+def patient_words(name: str) -> str:
     """Return ``patient 7``; a name such as ``patient_7`` gets no second prefix."""
     return name if name.lower().startswith("patient") else f"patient {name}"
 
@@ -115,7 +117,7 @@ def _alt(thumbnail: SampleThumbnail) -> str:
         sure = f" with probability {number(thumbnail.probability)}" if thumbnail.probability else ""
         words.append(f"predicted {thumbnail.predicted}{sure}")
     words += _present(
-        (thumbnail.patient, _patient(thumbnail.patient)),
+        (thumbnail.patient, patient_words(thumbnail.patient)),
         (thumbnail.magnification, f"magnification {times(thumbnail.magnification)}"),
     )
     return ", ".join(words)

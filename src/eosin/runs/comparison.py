@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from eosin.artifacts.comparison import ComparedRun, LearningCurve, RangeTest
+from eosin.artifacts.comparison import ComparedRun, Disagreement, LearningCurve, RangeTest
 from eosin.artifacts.predictions import PREFIX
 from eosin.core.types import Estimate
 from eosin.engine import EarlyStopping
@@ -24,6 +25,8 @@ from eosin.runs.matching import SharedImages, mean_predictions
 
 #: Settings in which two trainings of one recipe may differ.
 _INCIDENTAL = ("name", "description", "seed")
+#: Most images in the list of those on which runs disagree.
+MOST_DISAGREEMENTS = 200
 
 
 def make_compared_models(shared: SharedImages) -> list[ComparedModel]:
@@ -58,7 +61,7 @@ def make_compared_models(shared: SharedImages) -> list[ComparedModel]:
 def compare_splits(strict: FinishedRun, published: FinishedRun) -> dict[str, Estimate]:
     """Return the main metrics under a published split less those under a strict one.
 
-    The evaluated images differ; both sets are resampled by the patients of either.
+    The evaluated images may differ; both sets are resampled by the patients of either.
     """
     one, other = (_evaluated_predictions(run) for run in (published, strict))
     if one is None or other is None or one.class_names != other.class_names:
@@ -80,6 +83,34 @@ def _evaluated_predictions(run: FinishedRun) -> Predictions | None:
         positive=None if positive is None or len(names) != 2 else names.index(positive),
         class_names=names,
     )
+
+
+def find_disagreements(
+    shared: SharedImages, compared_models: Sequence[ComparedModel]
+) -> tuple[int, list[Disagreement]]:
+    """Find images that some runs classify correctly and others do not.
+
+    Returns:
+        Their number, and the first of them: the runs that are right take turns, and of each such
+        set of runs the images come first where the probability of the true class differs most.
+    """
+    right = np.stack([one.right for one in compared_models], axis=1)
+    rows = np.flatnonzero(right.any(axis=1) & ~right.all(axis=1))
+    targets = compared_models[0].predictions.targets
+    chances = [one.predictions.probabilities[rows, targets[rows]] for one in compared_models]
+    order = np.argsort(-np.ptp(chances, axis=0), kind="stable")
+    frame = pd.DataFrame({"row": rows[order], "right": list(map(tuple, right[rows[order]]))})
+    frame["turn"] = frame.groupby("right").cumcount()
+    names, known = shared.runs[0].class_names, shared.frame
+    return len(rows), [
+        Disagreement(
+            path=known["path"][row],
+            label=known["label"][row],
+            predicted=[names[one.predictions.predicted[row]] for one in compared_models],
+            patient=known["patient"][row],
+        )
+        for row in frame.sort_values("turn", kind="stable")["row"].head(MOST_DISAGREEMENTS)
+    ]
 
 
 def find_ranges(

@@ -223,6 +223,11 @@ class FinishedRun:
         """The folds, in order; an unfinished one has no ``metrics.json``."""
         return tuple(FinishedRun(fold.root, base=self.base) for fold in self.folder.fold_runs())
 
+    @cached_property
+    def stages(self) -> tuple[FinishedRun, ...]:
+        """The trainings of earlier transfer stages, in order."""
+        return tuple(FinishedRun(stage.root) for stage in self.folder.stage_runs())
+
     @property
     def dataset(self) -> dict[str, Any]:
         """Declared facts of the data set."""

@@ -13,7 +13,7 @@ from tests.tiny_runs import HOSTILE, edit, relist
 from eosin.artifacts.manifest import write_table
 from eosin.core.errors import ArtifactError
 from eosin.reporting import write_report
-from eosin.reporting.formatting import metric_text, of_hundred
+from eosin.reporting.formatting import metric_label, metric_text, of_hundred
 from eosin.runs.finished import read_run
 
 NEAR = {"kind": "near_duplicate", "severity": "note", "message": "1 pair inside train", "pairs": []}
@@ -192,6 +192,24 @@ def test_tables_and_figures_are_files_beside_the_page(drawn):
     row = pd.read_csv(run / "tables/metrics.csv", index_col=0).loc["Area under the ROC curve (AUC)"]
     assert row.iloc[:3].tolist() == pytest.approx([auc.value, auc.low, auc.high], rel=1e-5)
     assert (run / "figures/roc.svg").read_text(encoding="utf-8").count("ROC curve") == 1
+
+
+def test_a_user_s_own_metric_is_in_the_tables_by_magnification_and_site(run):
+    f2 = {"value": 0.4321, "low": 0.2, "high": 0.6}
+
+    def add(metrics):
+        of_test = metrics["test"]
+        for block in of_test["by_site"].values():
+            block["f2"] = f2
+        for part in of_test["by_magnification"].values():
+            part["f2"] = f2
+
+    edit(run, "metrics.json", add)
+    page_of(run)
+    by_site = pd.read_csv(run / "tables/metrics_by_site.csv", index_col=0)
+    assert set(by_site[metric_label("f2", short=True)]) == {0.4321}
+    by_magnification = pd.read_csv(run / "tables/metrics_by_magnification.csv", index_col=0)
+    assert float(by_magnification.loc[metric_label("f2", short=True)].iloc[0]) == 0.4321
 
 
 def test_errors_are_the_wrong_predictions_the_most_confident_first(run):

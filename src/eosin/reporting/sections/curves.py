@@ -41,7 +41,7 @@ _GRID = np.linspace(0.0, 1.0, 101)
 #: Side of a panel, without and with a positive class: a legend of many classes needs room.
 _SIDES_IN = (4.6, 3.5)
 #: Most curves in a panel whose legend fits beside another figure.
-_FEW_LINES = 3
+_FEW_LINES = 2
 #: The same of a precision-recall curve between two other figures.
 _PR_SIDE_IN = 3.05
 

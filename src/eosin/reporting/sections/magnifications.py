@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from eosin.artifacts.metrics import PartMetrics
 from eosin.metrics.catalogue import OF_MAGNIFICATIONS
 from eosin.reporting.formatting import metric_label, metric_text, times
-from eosin.reporting.outline import Figures, RenderedFigure, Table, make_table
+from eosin.reporting.outline import Figures, RenderedFigure, Table, make_table, own_names
 from eosin.reporting.sections.confusion import confusion_figure
 from eosin.reporting.sections.curves import draw_chance
 from eosin.reporting.sections.data import magnification_order, sizes_by
@@ -166,6 +166,7 @@ def table(run: FinishedRun) -> Table | None:
         return None
     blocks = [part.metrics for part in parts.values()]
     names = [name for name in OF_MAGNIFICATIONS if any(name in block for block in blocks)]
+    names += own_names(blocks)
     rows = [
         ("Images", *(sizes.get(key) for key in parts)),
         *(

@@ -138,7 +138,7 @@ def _metric_table(both: Sequence[Protocol], gaps: Mapping[str, Estimate]) -> Tab
             rows.append((metric_label(name), strict, published, gap))
     caption = (
         "Metrics of the most probable class with 95 % intervals. Difference: published less "
-        "strict; patients of both test sets are resampled together."
+        "strict; the patients of both are resampled together."
     )
     columns = ("Metric", *(p.label for p in both), "Difference")
     return make_table(caption, columns, rows, name="metrics")
@@ -182,12 +182,19 @@ def _meaning(strict: Protocol, published: Protocol, gaps: Mapping[str, Estimate]
         name, a, b = found
         words.append(_difference(leading_name(name, strict.run), a, b))
         words.append(_chance(gaps.get(name)))
+    same = _evaluated_paths(strict) == _evaluated_paths(published)
     words.append(
         "The strict figure estimates performance on new patients; the other one also rewards"
         " recognising a patient's slides, stain and scanner. The intervals describe sampling of"
-        " test groups; they do not cover the bias of a split, and the two test sets differ."
+        f" {_units(strict.run)}; they do not cover the bias of a split"
+        + (". Both figures are of the same images." if same else ", and the two test sets differ.")
     )
     return words
+
+
+def _evaluated_paths(protocol: Protocol) -> set[str]:
+    frame = protocol.run.predictions
+    return set() if frame is None else set(frame["path"])
 
 
 def _difference(label: str, strict: Metric, published: Metric) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from eosin.metrics.catalogue import AVERAGES, BY_CLASS, OF_ONE_CLASS, OF_PARTS
-from eosin.reporting.outline import Section, Table, block_table
+from eosin.reporting.outline import Section, Table, block_table, own_names
 from eosin.reporting.sections import magnifications
 from eosin.reporting.sections.data import sizes_by
 from eosin.runs.finished import FinishedRun
@@ -17,12 +17,13 @@ def section(run: FinishedRun) -> Section:
 def _part_tables(run: FinishedRun) -> list[Table]:
     """Build the metric tables by class, magnification, site and subtype, where known."""
     evaluated = run.evaluated
+    own = own_names(evaluated.by_site.values())
     others = (
         block_table(
             caption, first, found, wanted, sizes_by(run, column), name=f"metrics_by_{column}"
         )
         for caption, first, column, found, wanted in (
-            ("Metrics by site.", "Site", "site", evaluated.by_site, OF_PARTS),
+            ("Metrics by site.", "Site", "site", evaluated.by_site, (*OF_PARTS, *own)),
             ("Metrics by subtype.", "Subtype", "subtype", evaluated.by_subtype, OF_ONE_CLASS),
         )
     )

@@ -11,6 +11,7 @@ from eosin.reporting.outline import (
     Facts,
     Figures,
     Pair,
+    Points,
     Section,
     Table,
     joined,
@@ -41,7 +42,30 @@ def section(run: FinishedRun) -> Section:
     figures = Figures(*learning_figures({"": curves}))
     facts = Facts(learning_facts(curves))
     by_epoch = Section("Training by epoch", history_table(run), fold="closed")
-    return Section("Training", facts, figures, by_epoch, _folds_table(run))
+    return Section("Training", facts, figures, by_epoch, _chain(run), _folds_table(run))
+
+
+def _chain(run: FinishedRun) -> Section:
+    """Return the learning curves of all stages of a transfer chain over each other."""
+    curves = {f"Stage {_stage_name(stage)}": learning_curves(stage) for stage in run.stages}
+    known = {name: found for name, found in curves.items() if found}
+    last = learning_curves(run)
+    if not known or not last:
+        return Section("")
+    known[f"Stage {len(run.stages) + 1}, this training"] = last
+    figures = Figures(*learning_figures(known, ("loss", "accuracy")))
+    links = [
+        Cell(f"Report of stage {_stage_name(stage)}", href=f"stages/{stage.root.name}/report.html")
+        for stage in run.stages
+        if stage.folder.report.exists()
+    ]
+    section = Section("Training of all transfer stages", figures, Points(links), fold="closed")
+    return section.prefixed("stages_")
+
+
+def _stage_name(stage: FinishedRun) -> str:
+    """Return number and name of a stage from its folder: ``1, lc25000``."""
+    return stage.root.name.replace("-", ", ", 1)
 
 
 def brief(run: FinishedRun) -> Section:
