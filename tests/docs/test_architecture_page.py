@@ -60,7 +60,7 @@ def test_the_map_is_that_of_the_import_contract():
         [one for one in map(str.strip, layer.split("|")) if not one.startswith("(")]
         for layer in contract["layers"]
     ]
-    table = TEXT.partition("| package | holds |")[2].partition("\n\n")[0]
+    table = TEXT.partition("| package | contains |")[2].partition("\n\n")[0]
     shown = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", table, flags=re.MULTILINE)
     rows = [re.findall(r"`(\w+)`", row) for row in shown]
     order = {name: level for level, layer in enumerate(layers) for name in layer}

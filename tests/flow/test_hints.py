@@ -570,6 +570,7 @@ SCENARIOS = [
             f"data.manifest={w.table(change=lambda t: three(t).replace({'a': 'b ', 'b': 'B'}))}",
         ),
     ),
+    Scenario("list the recipes", lambda _: ["train", "slides-of-2019"]),
     # A split that leaks.
     Scenario(
         "draw the split by group (",

@@ -174,6 +174,35 @@ def test_wrong_arguments_are_named(command, draw, arguments, named):
     assert named in result.complaint
 
 
+def test_a_folder_that_is_in_use_is_refused_before_any_image_is_read(command, draw, tiny_run):
+    root = draw("{label}/P{patient}/{n}.png")
+    result = command(
+        *("train", root, "--positive", "tumour", "--time-limit", "1m", "-o", tiny_run),
+    )
+    assert result.status == 1
+    assert tells(result.complaint, "not empty", f"--resume {tiny_run}")
+    assert "24 images" not in result.err
+
+
+@pytest.mark.parametrize("wrong", ["My imags", "sub/ptient", "My images v1.1"])
+def test_a_misspelt_folder_is_compared_with_the_folders_there(
+    command, tmp_path, monkeypatch, wrong
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("My images", "sub/patients", "My images v1.2"):
+        (tmp_path / name).mkdir(parents=True)
+    result = command("train", wrong, "--positive", "tumour")
+    assert result.status == 2
+    right = {"My imags": "My images", "sub/ptient": "sub/patients"}
+    assert tells(result.complaint, "no folder", wrong, right.get(wrong, "My images v1.2"))
+
+
+def test_a_name_like_no_other_is_not_answered_with_all_recipes(command):
+    result = command("train", "slides-of-2019")
+    assert tells(result.complaint, "no folder", "eosin recipes")
+    assert "p5-vgg16-oei" not in result.complaint
+
+
 def test_a_run_folder_is_not_taken_for_images(command, tiny_run):
     result = command("train", tiny_run)
     assert result.status == 2

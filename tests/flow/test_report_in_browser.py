@@ -3,8 +3,9 @@
 import shutil
 
 import pytest
-from tests.tiny_runs import PROTOCOLS
+from tests.tiny_runs import PROTOCOLS, edit_document
 
+from eosin.artifacts.audit import AuditReport
 from eosin.reporting import write_protocols_page, write_report
 
 CHROMIUM = shutil.which("chromium")
@@ -44,7 +45,15 @@ def pages(run_of, tmp_path_factory):
         "run": write_report(root / "run"),
         "odd": write_report(root / "odd"),
         "protocols": write_protocols_page(root / "both"),
+        "unknown": write_report(_without_patients(root / "run", root / "unknown")),
     }
+
+
+def _without_patients(run, copy):
+    """Copy a run, with an audit that could not check the patients."""
+    shutil.copytree(run, copy)
+    edit_document(copy, "audit.json", AuditReport, n_patients=0, n_unknown_patients=1)
+    return copy
 
 
 @pytest.fixture
@@ -69,13 +78,44 @@ def visit(browser, pages):
         page.close()
 
 
-NAMES = pytest.mark.parametrize("name", ["run", "odd", "protocols"])
+NAMES = pytest.mark.parametrize("name", ["run", "odd", "protocols", "unknown"])
 
 #: Text that its box cuts off, outside of the containers that scroll.
 CUT_OFF = """() => [...document.querySelectorAll("h1, h2, h3, p, li, dt, dd, figcaption")]
   .filter(e => !e.closest(".scroll, details:not([open])"))
   .filter(e => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
   .map(e => e.textContent.slice(0, 60))"""
+
+#: Text with less contrast to the colour behind it than WCAG's 4.5.
+PALE = """() => {
+  const numbers = colour => colour.match(/[\\d.]+/g).map(Number);
+  const luminance = colour => {
+    const [r, g, b] = numbers(colour).slice(0, 3).map(v => v / 255)
+      .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = e => {
+    for (; e; e = e.parentElement) {
+      const colour = getComputedStyle(e).backgroundColor;
+      if (numbers(colour)[3] !== 0) return colour;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  const isText = node => node.nodeType === Node.TEXT_NODE && node.textContent.trim();
+  return [...document.querySelectorAll("body *")]
+    .filter(e => !e.closest("svg, script, style") && [...e.childNodes].some(isText))
+    .filter(e => {
+      const [dark, light] = [getComputedStyle(e).color, behind(e)].map(luminance)
+        .sort((a, b) => a - b);
+      return (light + 0.05) / (dark + 0.05) < 4.5;
+    })
+    .map(e => e.textContent.slice(0, 60));
+}"""
+
+
+@NAMES
+def test_every_text_can_be_read_on_its_background(visit, name):
+    assert visit(name, 1200).evaluate(PALE) == []
 
 
 @NAMES

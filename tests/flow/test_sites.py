@@ -21,7 +21,7 @@ def recipe(tiny_values, tmp_path_factory):
 
 def test_each_site_is_judged_by_a_network_that_never_saw_it(recipe, tmp_path, messages):
     plan, _ = eosin.plan(recipe)
-    assert "split      folds: site-0 12 (4 groups), site-1 12 (4 groups)" in plan.table().plain
+    assert "split      folds: site-0 12 (4 patients), site-1 12 (4 patients)" in plan.table().plain
     run = eosin.train(recipe, output=tmp_path / "run").run
     assert any(line.startswith("fold 2 of 2 (site site-1): ") for line in messages)
     parts = json.loads((run / "split.json").read_text(encoding="utf-8"))["parts"]

@@ -315,14 +315,14 @@ def _choose_run(
 ) -> tuple[RunFolder, Recipe]:
     """Choose and check the run folder, before any image is read."""
     if resume is None:
+        if output is not None:
+            _check_new(RunFolder(Path(output)))  # a recipe of own data is chosen by its images
         # Only a table alone takes its recipe from its images, and so needs a place first.
         is_alone = wanted.recipe is None and wanted.table is not None
         resolved = None if is_alone else _resolve(wanted, None)
         name = RunFolder(Path()).table.stem if resolved is None else resolved.name
         run = RunFolder(Path(output or default_output(name)))
-        clean_unbegun(run.root)
-        resumed = f", or resume the run in it: {run.resume_command}"
-        check_output(run.root, or_else=resumed if run.recipe.exists() else "")
+        _check_new(run)
         if resolved is None or wanted.table is not None:
             resolved = _resolve_with_table(wanted, None, run.table)
         return run, resolved
@@ -338,3 +338,10 @@ def _choose_run(
     check_same_recipe(run, resolved)
     check_writable(run.root)
     return run, resolved
+
+
+def _check_new(run: RunFolder) -> None:
+    """Check that a folder is usable for a new run."""
+    clean_unbegun(run.root)
+    resumed = f", or resume the run in it: {run.resume_command}"
+    check_output(run.root, or_else=resumed if run.recipe.exists() else "")

@@ -164,10 +164,13 @@ def close_matches(name: str, known: Iterable[str]) -> str:
     It is like ``"Did you mean 'lr'?"``; empty if no names are known.
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
-    if near:
-        return f"Did you mean {listing(map(repr, near), 'or')}?"
-    return f"Known: {', '.join(names)}" if names else ""
+    return suggest(name, names) or (f"Known: {', '.join(names)}" if names else "")
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return a question with the known names that resemble ``name``; empty if none does."""
+    near = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.6)
+    return f"Did you mean {listing(map(repr, near), 'or')}?" if near else ""
 
 
 def check_memory() -> None:

@@ -6,7 +6,7 @@ import os
 from functools import cache
 from pathlib import Path
 
-from eosin.core.errors import RecipeError, close_matches
+from eosin.core.errors import RecipeError, close_matches, suggest
 
 #: In an installed package beside the modules, in a checkout beside ``src``.
 _FOLDERS = (Path(__file__).parents[1] / "recipes", Path(__file__).parents[3] / "recipes")
@@ -37,7 +37,23 @@ def locate_recipe(recipe: Path | str) -> Path:
     Raises:
         RecipeError: There is neither such a file nor such a recipe.
     """
-    path = Path(recipe)
-    if len(path.parts) != 1 or path.suffix or os.path.lexists(path):
+    path, known = Path(recipe), shipped_recipes()
+    if path.suffix == ".toml" or os.path.lexists(path):
         return path
-    return find_recipe(path.name)
+    if str(path) in known:
+        return known[str(path)]
+    # Most often a folder of images or a table whose name is misspelt.
+    beside = map(str, _list_folder(path.parent))
+    raise RecipeError(
+        f"there is no folder, table or recipe {str(path)!r}",
+        hint=suggest(str(path), [*beside, *known])
+        or "Check the path, or list the recipes: eosin recipes",
+    )
+
+
+def _list_folder(folder: Path) -> list[Path]:
+    """Return the paths in a folder; none of one that cannot be listed."""
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []

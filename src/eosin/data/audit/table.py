@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
-from pathlib import PurePosixPath
 
 from eosin.artifacts.audit import Kind
 from eosin.core.text import spelling_key
@@ -261,9 +260,21 @@ class AuditTable:
         """Return the name of one shared thing for a message."""
         if kind in {"same_group", "same_accession", "same_cluster", "alike_names"}:
             return overlap.key
-        a, b = (PurePosixPath(self.paths[row]).name for row in (overlap.a, overlap.b))
+        a, b = (self._short_paths[self.paths[row]] for row in (overlap.a, overlap.b))
         if kind == "label_conflict":
             a, b = f"{a} ({self.labels[overlap.a]})", f"{b} ({self.labels[overlap.b]})"
         if overlap.how:
             return f"{a} ~ {b} ({overlap.how})"
         return a if kind == "same_path" else f"{a} = {b}"
+
+    @cached_property
+    def _short_paths(self) -> dict[str, str]:
+        """Shortest end of each path, from its file name on, that no other path of the table has."""
+        found: dict[str, str] = {}
+        left, n_parts = {*self.paths}, 1
+        while left:
+            ends = {path: "/".join(path.split("/")[-n_parts:]) for path in left}
+            counts = Counter(ends.values())
+            found |= {path: end for path, end in ends.items() if counts[end] == 1}
+            left, n_parts = left - found.keys(), n_parts + 1
+        return found

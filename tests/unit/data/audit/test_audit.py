@@ -298,6 +298,22 @@ class TestFiles:
         assert (finding.kind, finding.severity) == ("identical_bytes", "leak")
         assert tells(finding.message, "1 image", "exact", "0.png = copy.png", "1 of 2 test")
 
+    def test_images_of_one_name_are_told_apart_by_their_folders(self, images):
+        for folder in ("P1", "P2", "P3"):
+            (images / "a" / folder).mkdir(parents=True)
+        content = (images / "0.png").read_bytes()
+        for cell in ("a/P1/0.png", "a/P2/0.png"):
+            (images / cell).write_bytes(content)
+        (images / "a/P3/0.png").write_bytes((images / "1.png").read_bytes())
+        splits = {"P1": "train", "P2": "test", "P3": "test"}
+        rows = [
+            {"split": split, "path": f"a/{name}/0.png", "group": name}
+            for name, split in splits.items()
+        ]
+        finding = only(audited(rows, images))
+        assert tells(finding.message, "P1/0.png = P2/0.png")
+        assert "a/P1" not in finding.message
+
     def test_identical_pixels_in_another_format(self, images):
         Image.open(images / "0.png").save(images / "again.bmp")
         finding = only(audited(rows_of("train/0.png", "val/again.bmp"), images))
