@@ -529,6 +529,10 @@ SCENARIOS = [
         {"FILE": "w.pth"},
     ),
     Scenario(
+        "start from random weights",
+        lambda w: w.train("transfer.source=imagenet", "model.backend=pytorch"),
+    ),
+    Scenario(
         "convert.py: Choose another name",
         lambda w: ["convert", foreign_weights(w), "-o", foreign_weights(w)],
         named="new.safetensors",
@@ -645,6 +649,7 @@ ELSEWHERE = {
     "ensemble.py: eosin ensemble": "flow/test_printed_commands.py::"
     "test_the_commands_of_an_ensemble_s_page_make_it_again",
     "cautions.py": "flow/test_printed_commands.py::test_the_advice_of_the_card_is_typed",
+    "If it is your own": "flow/test_own_parts.py::test_a_plugin_that_is_missing_is_named",
     "decisions.py": "flow/test_printed_commands.py::test_the_advice_of_the_card_is_typed",
 }
 

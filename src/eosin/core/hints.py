@@ -60,6 +60,8 @@ def _call(command: re.Match[str]) -> str:
 
 
 def _argument(option: str, value: str | None) -> str:
+    if option == "--plugin":
+        return f"import {value}"
     name = _RENAMED.get(option) or option.lstrip("-").replace("-", "_")
     if value is None:
         # An option that takes a value is meant by its name alone.
