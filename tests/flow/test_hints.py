@@ -513,6 +513,10 @@ SCENARIOS = [
         {"RECIPE": "recipe.toml"},
         then=("--plan",),
     ),
+    Scenario(
+        "engine.py: --set",
+        lambda w: w.plan("transfer.source=imagenet", "transfer.freeze=backbone"),
+    ),
     Scenario("For the reason of each", lambda w: ["predict", w.model, broken_images(w)], status=1),
     Scenario(
         "Name another file with -o",
