@@ -9,22 +9,29 @@ with ``--plugin``, or declare it as an entry point of an installed package (``eo
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from eosin.augment import POLICIES, Policy
 from eosin.augment.callables import as_function
+from eosin.core.errors import DataError, EosinError, UsageError, close_matches
+from eosin.core.plugins import describe_error
 from eosin.core.registry import NetworkSpec
 from eosin.core.types import InputStyle
-from eosin.data.sources.base import DataSetFacts, register
-from eosin.metrics.catalogue import MetricDefinition, add_metric
+from eosin.data.sources.base import DATASETS, DataSetFacts, register
+from eosin.metrics.catalogue import METRICS, MetricDefinition, add_metric
 from eosin.metrics.predictions import Predictions
 
 _Any = TypeVar("_Any")
 _Build = TypeVar("_Build", bound=Callable[..., Any])
 _Collect = TypeVar("_Collect", bound=Callable[[Path, Mapping[str, Any]], Any])
 _Measure = TypeVar("_Measure", bound=Callable[[Predictions], float])
+#: Module and name of what was registered, by table of entries and name.
+_origins: dict[tuple[int, str], tuple[Any, str]] = {}
 #: Arguments that Eosin gives to every network.
 _GIVEN = ("num_classes", "input_px", "in_channels")
 
@@ -55,19 +62,36 @@ def network(
 
     Raises:
         ValueError: The name is taken, or ``stages`` does not end in ``head``.
+        TypeError: It does not take the three arguments, or needs further ones.
     """
     if not stages or list(stages)[-1] != "head":
         raise ValueError(f"`stages` must end in 'head', got {list(stages)}")
 
     def add(build: _Build) -> _Build:
+        from eosin.networks.own import check_network
         from eosin.networks.registry import NETWORKS
 
+        needs = "num_classes, input_px and in_channels, others with a default only"
+        _check_call(build, f"the network {name!r} must take {needs}", **dict.fromkeys(_GIVEN))
         parameters = inspect.signature(build).parameters.values()
-        own = {one.name: one.default for one in parameters if one.name not in _GIVEN}
+        own = {
+            one.name: one.default
+            for one in parameters
+            if one.name not in _GIVEN and one.default is not one.empty
+        }
+
+        def build_checked(
+            *, num_classes: int, input_px: int, in_channels: int = 3, **arguments: Any
+        ) -> Any:
+            given = {"num_classes": num_classes, "input_px": input_px, "in_channels": in_channels}
+            with _explained(f"the network {name!r} cannot be built", UsageError):
+                network = build(**given, **arguments)
+            return check_network(network, name, stages, **given)
+
         spec = NetworkSpec(
             name=name,
             paper=source,
-            build=build,
+            build=build_checked,
             input_px=input_px,
             min_input_px=min_input_px,
             num_classes=2,
@@ -75,6 +99,7 @@ def network(
             arguments=own,
             stages=dict(stages),
         )
+        _forget_earlier(NETWORKS.entries, name, build)
         NETWORKS.add(name, spec)
         return build
 
@@ -100,10 +125,24 @@ def dataset(
 
     Raises:
         ValueError: The name is taken.
+        TypeError: There is no such fact, or the function does not take the two arguments.
     """
+    known = [one.name for one in fields(DataSetFacts)]
+    for key in facts:
+        if key not in known:
+            raise TypeError(f"a data set has no fact {key!r}. {close_matches(key, known)}".rstrip())
 
     def add(collect: _Collect) -> _Collect:
-        register(DataSetFacts(name, title, licence, citation, **facts), collect)
+        what = f"the data set {name!r} must take two arguments, its folder and its options"
+        _check_call(collect, what, Path(), {})
+
+        def collect_checked(folder: Path, options: Mapping[str, Any]) -> Any:
+            with _explained(f"the data set {name!r} cannot be listed", DataError):
+                table = collect(folder, options)
+            return _check_table(table, name)
+
+        _forget_earlier(DATASETS.entries, name, collect)
+        register(DataSetFacts(name, title, licence, citation, **facts), collect_checked)
         return collect
 
     return add
@@ -126,6 +165,7 @@ def policy(name: str, *, source: str = "own") -> Callable[[_Any], _Any]:
     """
 
     def add(transform: _Any) -> _Any:
+        _forget_earlier(POLICIES.entries, name, transform)
         POLICIES.add(name, Policy(source=source, function=as_function(transform, name)))
         return transform
 
@@ -149,19 +189,25 @@ def metric(
     Args:
         name: Key in ``metrics.json`` and for ``eosin compare --metric``.
         label: Name on pages.
-        bounds: Least and largest value; infinite ones give plain, symmetric intervals.
-        higher_is_better: False for an error or a cost.
+        bounds: Least and largest value, beyond which a value is an error; infinite ones give plain,
+            symmetric intervals.
+        higher_is_better: False for an error or a cost, which does not rank runs.
 
     Raises:
         ValueError: The name is taken.
+        TypeError: The function does not take one argument.
     """
+    label = label or name.replace("_", " ").capitalize()
 
     def add(function: _Measure) -> _Measure:
+        _check_call(function, f"the metric {name!r} must take one argument, the predictions", None)
+        _forget_earlier(METRICS, name, function)
         add_metric(
             MetricDefinition(
                 name,
-                label or name.replace("_", " ").capitalize(),
+                label if higher_is_better else f"{label} (lower is better)",
                 function=function,
+                short=label,
                 per_class=False,
                 higher_is_better=higher_is_better,
                 least=bounds[0],
@@ -175,3 +221,50 @@ def metric(
         return function
 
     return add
+
+
+def _check_call(function: Any, what: str, *values: Any, **given: Any) -> None:
+    """Raise ``TypeError`` if a function cannot be called with such arguments."""
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # of a compiled function
+        return
+    try:
+        signature.bind(*values, **given)
+    except TypeError as error:
+        raise TypeError(f"{what}: {error}") from None
+
+
+def _forget_earlier(entries: MutableMapping[str, Any], name: str, part: Any) -> None:
+    """Remove what the same cell of a notebook registered before, so that it can run again."""
+    origin = (
+        sys._getframe(2).f_globals.get("__name__"),
+        getattr(part, "__qualname__", type(part).__qualname__),
+    )
+    if _origins.get((id(entries), name)) == origin:
+        entries.pop(name, None)
+    if name not in entries:
+        _origins[id(entries), name] = origin
+
+
+@contextmanager
+def _explained(what: str, kind: type[EosinError]) -> Iterator[None]:
+    """Turn an error of a user's own code into one line; errors of Eosin and of files pass."""
+    try:
+        yield
+    except (EosinError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise kind(f"{what}: {describe_error(error)}") from error
+
+
+def _check_table(table: Any, name: str) -> Any:
+    if not hasattr(table, "columns"):
+        raise DataError(
+            f"the data set {name!r} must return a pandas table, got {type(table).__name__}"
+        )
+    for column in ("path", "label"):
+        if column not in table:
+            found = ", ".join(map(str, table.columns))
+            raise DataError(f"the data set {name!r} has no column {column!r}. Found: {found}")
+    return table

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import numpy as np
 import pandas as pd
@@ -236,6 +237,15 @@ def test_a_file_that_is_not_the_mean_is_no_model(command, on_entry, tiny_run, tm
     assert result.status == 1
     assert "differs from the mean" in result.complaint
     assert not ModelFolder(tmp_path / "e" / "model").info.exists()
+
+
+def test_without_the_package_that_merges_nothing_is_written(
+    tiny_run, small_run, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(eosin.MissingPartError, match="onnx"):
+        eosin.ensemble([tiny_run, small_run], output=tmp_path / "e")
+    assert not (tmp_path / "e").exists()
 
 
 def test_what_is_stopped_half_way_is_no_run(command, stop_at, tiny_run, small_run, tmp_path):

@@ -1,7 +1,9 @@
 """The package's functions beside its commands: unreadable files, tables and recipes in memory."""
 
 import contextlib
+import io
 import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -235,8 +237,45 @@ def test_a_loaded_model_takes_paths_tables_arrays_images_and_bytes(model, table,
         assert list(found["path"]) == ["image 0", "image 1"]
         pd.testing.assert_frame_equal(found.drop(columns="path"), by_path)
     mixed = loaded.predict([paths[0], arrays[1]]).table
-    assert list(mixed["path"]) == [paths[0], "image 0"]
+    assert list(mixed["path"]) == [paths[0], "image 1"]
     assert len(loaded.predict(arrays[0]).table) == len(loaded.predict(content[0]).table) == 1
+
+
+def test_a_loaded_model_takes_open_files(model, table, spoilt):
+    path = next(Path(path) for path in table["path"] if path != str(spoilt))
+    loaded = eosin.load(model)
+    content = path.read_bytes()
+    with path.open("rb") as stream, tempfile.SpooledTemporaryFile() as upload:
+        upload.write(content)
+        upload.seek(0)
+        given = [stream, upload, io.BytesIO(content), bytearray(content), memoryview(content)]
+        found = loaded.predict(given).table
+        assert list(found["path"]) == [f"image {number}" for number in range(5)]
+        stream.seek(0)
+        alone = [loaded.predict(stream).table, loaded.predict(io.BytesIO(content)).table]
+    expected = loaded.predict(path).table.drop(columns="path")
+    for table in (found, *alone):
+        for row in range(len(table)):
+            same = table.iloc[[row]].drop(columns="path").reset_index(drop=True)
+            pd.testing.assert_frame_equal(same, expected)
+    with pytest.raises(eosin.UsageError, match="rb"):
+        loaded.predict(io.StringIO("text"))
+
+
+def test_a_loaded_model_reads_arrays_as_files_of_the_same_pixels(model, table, spoilt):
+    path = next(path for path in table["path"] if path != str(spoilt))
+    loaded = eosin.load(model)
+    rgba = np.dstack([np.asarray(Image.open(path).convert("RGB")), np.full((64, 64), 255, "u1")])
+    rgba[:30, :30, 3] = 40
+    shown = Image.fromarray(rgba)
+    expected = loaded.predict(shown).table
+    pd.testing.assert_frame_equal(loaded.predict(rgba).table, expected)
+    grey = rgba[..., [0, 3]]
+    expected = loaded.predict(Image.fromarray(grey, "LA")).table
+    pd.testing.assert_frame_equal(loaded.predict(grey).table, expected)
+    channels_first = np.moveaxis(rgba[..., :3], -1, 0)
+    with pytest.raises(eosin.DataError, match=r"3, 64, 64\).*transpose\(1, 2, 0\)"):
+        loaded.predict(channels_first)
 
 
 def test_a_loaded_model_lists_what_it_cannot_read(model, spoilt):
@@ -255,8 +294,9 @@ def test_a_loaded_model_lists_what_it_cannot_read(model, spoilt):
         loaded.predict(b"")
     with pytest.raises(eosin.UsageError, match="no image"):
         loaded.predict([])
-    with pytest.raises(eosin.UsageError, match="int"):
-        loaded.predict([1])
+    for unknown in ([1], 1, None):
+        with pytest.raises(eosin.UsageError, match=type(1 if unknown else None).__name__):
+            loaded.predict(unknown)
 
 
 def test_a_run_is_read_as_tables_and_drawn(tiny_run):

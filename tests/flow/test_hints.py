@@ -279,9 +279,11 @@ def foreign_weights(w):
     return w.here / "w.pth"
 
 
-def broken_image(w):
-    (w.here / "broken.png").write_bytes(b"nothing of the kind")
-    return w.here / "broken.png"
+def broken_images(w):
+    (w.here / "broken").mkdir()
+    for name in ("a.png", "b.png"):
+        (w.here / "broken" / name).write_bytes(b"nothing of the kind")
+    return w.here / "broken"
 
 
 def other_folds(w):
@@ -511,7 +513,11 @@ SCENARIOS = [
         {"RECIPE": "recipe.toml"},
         then=("--plan",),
     ),
-    Scenario("For the reason of each", lambda w: ["predict", w.model, broken_image(w)], status=1),
+    Scenario(
+        "engine.py: --set",
+        lambda w: w.plan("transfer.source=imagenet", "transfer.freeze=backbone"),
+    ),
+    Scenario("For the reason of each", lambda w: ["predict", w.model, broken_images(w)], status=1),
     Scenario(
         "Name another file with -o",
         lambda w: ["predict", w.model, w.images, "-o", w.table()],
@@ -521,6 +527,10 @@ SCENARIOS = [
         "FILE.safetensors",
         lambda w: w.train(f"transfer.source={foreign_weights(w)}", "model.backend=pytorch"),
         {"FILE": "w.pth"},
+    ),
+    Scenario(
+        "start from random weights",
+        lambda w: w.train("transfer.source=imagenet", "model.backend=pytorch"),
     ),
     Scenario(
         "convert.py: Choose another name",
@@ -639,6 +649,7 @@ ELSEWHERE = {
     "ensemble.py: eosin ensemble": "flow/test_printed_commands.py::"
     "test_the_commands_of_an_ensemble_s_page_make_it_again",
     "cautions.py": "flow/test_printed_commands.py::test_the_advice_of_the_card_is_typed",
+    "If it is your own": "flow/test_own_parts.py::test_a_plugin_that_is_missing_is_named",
     "decisions.py": "flow/test_printed_commands.py::test_the_advice_of_the_card_is_typed",
 }
 

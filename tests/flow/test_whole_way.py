@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import sys
 import time
 
 import numpy as np
@@ -228,6 +229,14 @@ def check_demo(place):
         assert bool(audit.leaks) == (name == AS_PUBLISHED)
         assert read_document(run.environment, Environment).dataset["simulated"]
     assert (place / "report.html").read_text(encoding="utf-8").rstrip().endswith("</html>")
+
+
+def test_without_pytorch_the_demonstration_leaves_no_folder(command, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    result = command("demo", "-o", tmp_path / "demo")
+    assert result.status == 1
+    assert "PyTorch" in result.complaint
+    assert not (tmp_path / "demo").exists()
 
 
 def test_the_demonstration_takes_at_most_90_seconds(command, process, tmp_path):

@@ -1,8 +1,10 @@
 """Registration of users' own parts, and how plugins are found."""
 
 from importlib import metadata
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from tests.facts import tells
 
@@ -11,7 +13,7 @@ from eosin.augment import POLICIES
 from eosin.core.errors import DataError, UnknownNameError, UsageError
 from eosin.core.plugins import load_entry_points, load_plugin
 from eosin.core.registry import Registry
-from eosin.data.sources.base import DATASETS
+from eosin.data.sources.base import DATASETS, collect_samples
 from eosin.metrics import METRIC_NAMES, METRICS, Predictions, interval, measure_values, summarise
 from eosin.networks import NETWORKS, build_network
 
@@ -39,7 +41,7 @@ def test_names_that_are_taken_are_refused():
         plugins.metric("auc"),
     ):
         with pytest.raises(ValueError, match="registered twice"):
-            register(lambda *_: None)
+            register(lambda *_, **__: None)
     with pytest.raises(ValueError, match="head"):
         plugins.network("mine", stages={"conv": "features"})
 
@@ -78,9 +80,160 @@ def test_an_own_metric_may_be_undefined_but_not_broken():
     assert (
         summarise(some_predictions(), names=["undefined"], resamples=100)["undefined"].value is None
     )
-    plugins.metric("broken")(lambda _: int("x"))
+    for name, broken, fact in (
+        ("broken", lambda _: int("x"), "ValueError"),
+        ("absent", lambda p: p.nothing, "AttributeError"),
+        ("rows", lambda p: p.targets == p.predicted, "shape (120,)"),
+        ("nothing", lambda _: None, "NoneType"),
+        ("cost", lambda _: 2.5, "between 0 and 1, got 2.5"),
+    ):
+        plugins.metric(name)(broken)
+        with pytest.raises(DataError) as caught:
+            summarise(some_predictions(), names=[name], resamples=100)
+        assert repr(name) in str(caught.value)
+        assert fact in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [None, "x", 2.5, np.ones(3)])
+def test_an_own_metric_is_tried_before_the_data_are_read(value):
+    from eosin.metrics.measurement import check_own_metrics
+
+    plugins.metric("mine")(lambda _: 0.5)
+    plugins.metric("undefined")(lambda _: np.float64(0) / 0)
+    plugins.metric("refused")(lambda _: int("x"))  # a ValueError: undefined
+    for names, positive in ((("a", "b"), 1), (("a", "b", "c"), None)):
+        check_own_metrics(names, positive)
+    plugins.metric("broken")(lambda _: value)
     with pytest.raises(DataError, match="'broken'"):
-        summarise(some_predictions(), names=["broken"], resamples=100)
+        check_own_metrics(("a", "b"), 1)
+
+
+def test_an_interval_contains_its_value():
+    right = np.ones(40)
+    with pytest.raises(DataError, match="between 0 and 1"):
+        interval(right, len, np.arange(40), bounds=(0, 1), resamples=50)
+    with pytest.raises(DataError, match="number"):
+        interval(right, lambda _: None, np.arange(40), resamples=50)
+    with pytest.raises(DataError, match="KeyError"):
+        interval(right, lambda _: {}["x"], np.arange(40), resamples=50)
+
+
+def test_a_lower_value_of_an_own_cost_is_the_better_one_in_its_label():
+    plugins.metric("cost", bounds=(0, 9), higher_is_better=False)(lambda _: 2.0)
+    assert tells(METRICS["cost"].label, "lower is better")
+    assert METRICS["cost"].short == "Cost"
+
+
+def test_a_cell_of_a_notebook_may_run_again():
+    def cell(value):
+        plugins.metric("mine")(accuracy)
+        plugins.policy("views")(np.flip)
+        plugins.policy("views")(np.flip)
+
+        @plugins.dataset("mine", title="", licence="", citation="")
+        def collect(folder, options):
+            return value
+
+        @plugins.network("mine", stages={"head": ""}, input_px=value)
+        def build(num_classes, input_px, in_channels):
+            return None
+
+    cell(16)
+    cell(32)
+    assert NETWORKS.get("mine").input_px == 32
+    for register in (plugins.metric("mine"), plugins.policy("views")):
+        with pytest.raises(ValueError, match="twice"):
+            register(lambda _: 0.5)
+
+
+@pytest.mark.parametrize(
+    ("register", "function", "needed"),
+    [
+        (plugins.network("mine", stages={"head": "fc"}), lambda num_classes: None, "input_px"),
+        (plugins.network("mine", stages={"head": "fc"}), lambda more, **given: None, "default"),
+        (plugins.metric("mine"), lambda targets, predicted: 0.5, "predictions"),
+        (
+            plugins.dataset("mine", title="", licence="", citation=""),
+            lambda folder: None,
+            "options",
+        ),
+    ],
+)
+def test_a_function_with_other_arguments_is_refused_at_once(register, function, needed):
+    with pytest.raises(TypeError) as caught:
+        register(function)
+    assert tells(str(caught.value), "mine", needed)
+
+
+def test_an_unknown_fact_of_a_data_set_is_named():
+    with pytest.raises(TypeError, match="positive"):
+        plugins.dataset("mine", title="", licence="", citation="", postive="x")
+
+
+@pytest.mark.parametrize(
+    ("returned", "fact"),
+    [
+        (None, "NoneType"),
+        ([{"path": "a.png"}], "list"),
+        (pd.DataFrame({"path": ["a.png"], "klass": ["x"]}), "label"),
+        (ZeroDivisionError("nothing"), "nothing"),
+    ],
+)
+def test_a_data_set_that_returns_anything_but_its_table_is_refused(tmp_path, returned, fact):
+    @plugins.dataset("mine", title="", licence="", citation="")
+    def collect(folder, options):
+        if isinstance(returned, Exception):
+            raise returned
+        return returned
+
+    with pytest.raises(DataError) as caught:
+        collect_samples("mine", tmp_path, {}, label="label", positive=None)
+    assert tells(str(caught.value), "mine", fact)
+
+
+def test_a_network_is_tried_as_it_is_built():
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self, kind, num_classes):
+            super().__init__()
+            self.kind = kind
+            self.fc = nn.Linear(4 if kind == "inner" else 3, 5 if kind == "five" else num_classes)
+
+        def forward(self, images):
+            logits = self.fc(images.mean((2, 3)))
+            if self.kind == "softmax":
+                return torch.softmax(logits, 1)
+            return (logits, images) if self.kind == "pair" else logits
+
+    def build(num_classes, input_px, in_channels, kind="right"):
+        if kind == "raises":
+            raise KeyError(kind)
+        return (lambda images: images) if kind == "function" else Net(kind, num_classes)
+
+    plugins.network("mine", stages={"head": "fc"})(build)
+    plugins.network("headless", stages={"head": "classifier"})(build)
+
+    def make(name, **arguments):
+        return build_network(name, num_classes=2, input_px=16, arguments=arguments)
+
+    assert make("mine").training
+    for kind, fact in (
+        ("function", "function"),
+        ("five", "(2, 5)"),
+        ("inner", "(2, 3, 16, 16)"),
+        ("pair", "tuple"),
+        ("softmax", "softmax"),
+        ("raises", "KeyError"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            make("mine", kind=kind)
+        assert "'mine'" in str(caught.value)
+        assert fact in str(caught.value)
+    with pytest.raises(UsageError) as caught:
+        make("headless")
+    assert tells(str(caught.value), "classifier", "fc")
 
 
 def test_an_interval_of_any_function_is_clustered():
@@ -117,6 +270,7 @@ def test_entry_points_are_loaded_when_a_name_is_first_needed(monkeypatch, caplog
 
     class Broken:
         value = "my_broken.parts"
+        dist = SimpleNamespace(name="my-broken")
 
         def load(self):
             raise ImportError("no module")
@@ -130,7 +284,7 @@ def test_entry_points_are_loaded_when_a_name_is_first_needed(monkeypatch, caplog
     assert registry.get("mine") == 1
     assert list(registry) == ["mine", "red"]
     assert loaded == ["my_package.parts"]
-    assert tells(caplog.text, "my_broken.parts", "no module")
+    assert tells(caplog.text, "my_broken.parts", "my-broken", "no module")
     with pytest.raises(UnknownNameError):
         registry.get("other")
     load_entry_points("eosin.test_colours")
@@ -151,6 +305,16 @@ def test_a_plugin_is_a_file_or_a_module_in_the_working_folder(tmp_path, monkeypa
         with pytest.raises(UsageError) as caught:
             load_plugin(name)
         assert tells(str(caught.value), name, fact)
+    (tmp_path / "my_fault.py").write_text("\nfrom eosin import plugins\nplugins.metric('m', 3)\n")
+    for name, fact, is_absent in (
+        ("my_fault.py", "my_fault.py, line 3", False),
+        (str(tmp_path), "Name a Python module", True),
+        ("x.py", "Name a Python module", True),
+    ):
+        with pytest.raises(UsageError) as caught:
+            load_plugin(name)
+        assert fact in str(caught.value)
+        assert (caught.value.hint is not None) == is_absent
 
 
 def test_a_data_set_declares_its_facts():

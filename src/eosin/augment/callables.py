@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from eosin.core.errors import TrainingError
+from eosin.core.plugins import describe_error
 from eosin.core.types import Image, IntArray
 
 #: From an image, uint8 of shape (H, W, C), and a seed to the changed image.
@@ -54,9 +55,8 @@ def as_function(transform: Any, name: str) -> Seeded:
             with _seeded(seed):
                 changed = np.asarray(run(image, seed))
         except Exception as error:
-            lines = str(error).splitlines() or [""]
             raise TrainingError(
-                f"the augmentation {name!r} failed: {type(error).__name__}: {lines[0]}"
+                f"the augmentation {name!r} failed: {describe_error(error)}"
             ) from error
         if changed.dtype != np.uint8 or changed.shape != image.shape:
             raise TrainingError(

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from eosin.cli import messages
-from eosin.core.errors import EosinError, InterruptedRunError
+from eosin.core.errors import EosinError, InterruptedRunError, UsageError
 from eosin.core.plugins import load_plugin
 from eosin.core.threads import limit_threads
 
@@ -45,7 +45,20 @@ def _limit(context: typer.Context, threads: int | None) -> None:
 def _load(context: typer.Context, names: list[str] | None) -> None:
     if not context.resilient_parsing:
         for name in names or ():
-            load_plugin(name)
+            try:
+                load_plugin(name)
+            except UsageError as error:
+                if "torchvision::" not in error.message:
+                    raise
+                _prepare_torchvision()
+                load_plugin(name)
+
+
+def _prepare_torchvision() -> None:
+    """Make torchvision importable for a plugin beside a PyTorch without CUDA."""
+    from eosin.runtime.door import import_companion
+
+    import_companion("torchvision")
 
 
 def _go_offline(context: typer.Context, is_given: bool) -> None:

@@ -122,8 +122,9 @@ def compare(
     """
     ranking = [name for name, row in METRICS.items() if row.higher_is_better]
     if metric not in ranking:
+        why = ", of which lower is better" if metric in METRICS else ""
         raise UnknownNameError(
-            f"runs cannot be ranked by {metric!r}", hint=close_matches(metric, ranking)
+            f"runs cannot be ranked by {metric!r}{why}", hint=close_matches(metric, ranking)
         )
     folder = Path(output or default_output("compare"))
     check_output(folder)

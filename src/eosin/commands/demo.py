@@ -10,6 +10,7 @@ from eosin.artifacts.layout import AS_PUBLISHED, OUT_OF_FOLD, STRICT
 from eosin.commands.train import RunResult, train
 from eosin.core.display import Shown
 from eosin.core.files import prepare_output
+from eosin.experiment.backends import find_backend
 from eosin.experiment.environment import default_output
 from eosin.recipe import Recipe, recipe_from_dict
 from eosin.reporting import write_protocols_page
@@ -90,8 +91,10 @@ def demo(output: Path | str | None = None) -> DemoResult:
     Raises:
         EosinError: The folder cannot be written, or the training extra is missing.
     """
-    folder = prepare_output(Path(output or default_output("demo")))
+    folder = Path(output or default_output("demo"))
     images = folder / "images"
+    find_backend(demo_recipe("group", images).model)  # before a folder is made
+    prepare_output(folder)
     results = {}
     _LOG.info("Simulated patches, not real tissue: the figures have no clinical meaning")
     for name, by in ((STRICT, "group"), (AS_PUBLISHED, "image")):

@@ -31,6 +31,7 @@ from eosin.ensembling.members import find_held_out, format_held_out, read_member
 from eosin.ensembling.pooling import (
     NOTABLE_GAP,
     OWN_TEMPERATURES,
+    check_merging,
     format_gap,
     mean_threshold,
     some_of,
@@ -101,6 +102,7 @@ def ensemble(
     check_output(folder)
     with watch.stage("read runs"):
         members = read_members(as_list(runs), folder)
+        check_merging([member.model_folder for member in members])
         shared = find_held_out(members)
         _LOG.info(format_held_out(shared))
         audit = audit_shared(shared)

@@ -112,8 +112,9 @@ class Model:
 
         Args:
             images: Paths and tables as for :func:`eosin.predict`; arrays, uint8 or uint16 of shape
-                (H, W), (H, W, C) or (N, H, W, C); Pillow's images; the bytes of image files; or a
-                list of these. In the result, images in memory are ``image 0``, ``image 1``, …
+                (H, W), (H, W, C) or (N, H, W, C); Pillow's images; image files as bytes or opened;
+                or a list of these. In the result, an image in memory is ``image`` and its place in
+                the list, from 0.
             allow_skipped: Return the result although images cannot be read.
 
         Raises:
@@ -247,7 +248,7 @@ def _predict_images(
             advance(start + len(chunk), len(files))
     table = pd.concat(tables, ignore_index=True)
     if len(table) == 0:
-        paths = given.paths
+        paths = given.paths if len(skipped) > 1 else []
         raise DataError(
             f"none of the files can be read: {skipped[0][1]}",
             hint=f"For the reason of each file: eosin data check {shlex.quote(str(paths[0]))}"

@@ -20,11 +20,14 @@ _OPTION = r"(?<![-\w])(?:--[a-z][a-z-]*|-o)\b"
 #: A placeholder, something quoted, or a word that no sentence has: a path, an assignment, a name.
 _VALUE = r"(?:'[^']*'|[A-Z][A-Z]+\b[\w.=]*|[^\s,;()'`]*[/=._][^\s,;()'`]*[^\s,;.()'`])"
 _GIVEN = rf"{_OPTION}(?:[ =]{_VALUE})?"
+#: A word is a path or a name, not the sentence's, before an option and at the end.
+_BARE = r"[^\W_][^\s,;()'`]*(?=$| (?:--[a-z]|-o\b))"
 _COMMAND = re.compile(
-    rf"\beosin (?:data )?([a-z]+)\b((?:(?<=fetch|ifest) [a-z]\w*)?(?: (?:{_GIVEN}|{_VALUE}))*)"
+    rf"\beosin (?:data )?([a-z]+)\b((?:(?<=fetch|ifest) [a-z]\w*)?"
+    rf"(?: (?:{_GIVEN}|{_VALUE}|{_BARE}))*)"
 )
 _ARGUMENT = re.compile(rf"({_OPTION})(?:[ =]({_VALUE}))?")
-_WORD = re.compile(rf"{_GIVEN}|{_VALUE}|\w+")
+_WORD = re.compile(rf"{_GIVEN}|{_VALUE}|\S+")
 
 _typed = False
 
@@ -57,6 +60,8 @@ def _call(command: re.Match[str]) -> str:
 
 
 def _argument(option: str, value: str | None) -> str:
+    if option == "--plugin":
+        return f"import {value}"
     name = _RENAMED.get(option) or option.lstrip("-").replace("-", "_")
     if value is None:
         # An option that takes a value is meant by its name alone.

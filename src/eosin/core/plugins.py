@@ -10,11 +10,15 @@ from __future__ import annotations
 import importlib.util
 import logging
 import sys
+import sysconfig
+import traceback
 from importlib import import_module, metadata
 from pathlib import Path
 
 from eosin.core.errors import UsageError
 
+#: Where no code of a user's own is: Eosin, the standard library, and code without a file.
+_FOREIGN = (str(Path(__file__).parents[1]), sysconfig.get_path("stdlib"), "<frozen")
 _LOG = logging.getLogger(__name__)
 #: Groups of entry points that were loaded in this process.
 _loaded: set[str] = set()
@@ -29,7 +33,9 @@ def load_entry_points(group: str) -> None:
         try:
             entry.load()
         except Exception as error:  # noqa: BLE001 -- somebody else's code
-            _LOG.warning(f"the plugin {entry.value} cannot be loaded: {_describe(error)}")
+            package = getattr(getattr(entry, "dist", None), "name", None)
+            what = f"{entry.value}{f' of the package {package}' if package else ''}"
+            _LOG.warning(f"the plugin {what} cannot be loaded: {describe_error(error)}")
 
 
 def load_plugin(name: str) -> None:
@@ -48,10 +54,15 @@ def load_plugin(name: str) -> None:
                 sys.path.append(str(Path.cwd()))
             import_module(name)
     except Exception as error:
+        absent = not Path(name).is_file() if name.endswith(".py") else _is_absent(name, error)
         raise UsageError(
-            f"the plugin {name} cannot be loaded: {_describe(error)}",
-            hint="Name a Python module or a .py file",
+            f"the plugin {name} cannot be loaded: {describe_error(error)}",
+            hint="Name a Python module or a .py file" if absent else None,
         ) from error
+
+
+def _is_absent(name: str, error: Exception) -> bool:
+    return isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}.")
 
 
 def _import_file(path: Path) -> None:
@@ -68,6 +79,15 @@ def _import_file(path: Path) -> None:
         raise
 
 
-def _describe(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
+    """Return the kind, the first line and the place of an error in a user's own code."""
     lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    shown = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    own = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(_FOREIGN) and "site-packages" not in frame.filename
+    ]
+    if isinstance(error, SyntaxError) or not own:  # a syntax error names its place itself
+        return shown
+    return f"{shown} ({Path(own[-1].filename).name}, line {own[-1].lineno})"

@@ -43,9 +43,11 @@ class Registry(Generic[T]):
     def get(self, name: str) -> T:
         """Return the entry of a name; raises ``UnknownNameError`` with close matches."""
         if name not in self:
-            raise UnknownNameError(
-                f"unknown {self.kind} {name!r}", hint=close_matches(name, self.entries)
-            )
+            hint = close_matches(name, self.entries)
+            if self._group:
+                hint += " " if hint.endswith("?") else ". " if hint else ""
+                hint += "If it is your own, name its plugin: --plugin MODULE"
+            raise UnknownNameError(f"unknown {self.kind} {name!r}", hint=hint)
         return self.entries[name]
 
     def __contains__(self, name: object) -> bool:

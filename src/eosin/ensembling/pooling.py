@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec as find_module
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from eosin.artifacts.metrics import Threshold
 from eosin.artifacts.model import ModelInfo, Planes, Preprocessing, Window
 from eosin.artifacts.versioned import read_document
 from eosin.artifacts.weights import Arrays, read_arrays, write_arrays
-from eosin.core.errors import ArtifactError, TrainingError
+from eosin.core.errors import ArtifactError, MissingPartError, TrainingError
 from eosin.core.files import sha256_file
 from eosin.core.types import ImageSource, Samples
 from eosin.engine import ARCHITECTURES
@@ -90,6 +91,18 @@ def write_mean(
     parity = {key: gap, "n_images": len(seen)}
     selftest = make_selftest(ensemble, seen)
     return draft.model_copy(update={"parity": parity, "selftest": selftest}), gap
+
+
+def check_merging(places: Sequence[ModelFolder]) -> None:
+    """Check, before anything is written, that the members' ONNX files can be merged here.
+
+    Raises:
+        MissingPartError: The package that merges them is not installed.
+    """
+    if all(place.onnx.exists() for place in places) and find_module("onnx") is None:
+        raise MissingPartError(
+            "merging models needs onnx, which is not installed", hint="pip install 'eosin[train]'"
+        )
 
 
 def _merge(

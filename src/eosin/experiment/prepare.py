@@ -54,6 +54,7 @@ from eosin.images.bank import ImageBank, load_bank
 from eosin.images.references import Skipped, without
 from eosin.images.stacks import stack_samples
 from eosin.images.staining import check_units
+from eosin.metrics.measurement import check_own_metrics
 from eosin.recipe import read_recipe
 from eosin.recipe.data import DataSection
 from eosin.recipe.schema import EMBEDDING, Recipe
@@ -271,6 +272,9 @@ def prepare(recipe: Recipe, *, is_new: bool = False) -> Prepared:
     samples, facts = gather_samples(recipe.data, recipe.seed)
     if is_new:
         check_positive(samples, recipe.data.positive)
+    names = samples.class_names
+    positive = samples.positive if len(names) == 2 else None
+    check_own_metrics(names, names.index(positive) if positive is not None else None)
     for note in samples.notes:
         _LOG.info(f"{samples.name}: {note}")
     _LOG.info(f"Reading {quantity(len(samples.image_cells), 'image')}{samples.of_groups}")

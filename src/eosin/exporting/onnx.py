@@ -119,7 +119,8 @@ def check_parity(network: nn.Module, path: Path, inputs: FloatArray) -> float:
         raise TrainingError(
             f"the exported network differs from the trained one by {parity} "
             f"(at most {MAX_PROBABILITY_GAP:g} is allowed)",
-            hint="Train with train.precision='32-true', or report this with the recipe",
+            hint="A network whose steps depend on the values of its input cannot be exported; with "
+            "another, train with train.precision='32-true'",
         )
     return parity.gap
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import os
 import tempfile
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -12,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from eosin.artifacts.model import Embedding, Planes, Preprocessing, Window
-from eosin.core.errors import UsageError
+from eosin.core.errors import OutputError, UsageError
 from eosin.core.types import Image, IntArray, Samples, parts_of
-from eosin.images.cache import ImageStore, Item, StoreSettings, fill_store
+from eosin.images.cache import ELSEWHERE, Entry, ImageStore, Item, StoreSettings, fill_store
 from eosin.images.decode import DECODER_VERSION
 from eosin.images.hashes import FileHash, FileHashes
 from eosin.images.preprocess import (
@@ -28,6 +30,7 @@ from eosin.images.references import check_text
 from eosin.images.staining import NormalisedStore, rows_of_units
 from eosin.images.vectors import FeatureTable
 
+_LOG = logging.getLogger(__name__)
 #: Store of images, or of features.
 Store = ImageStore | NormalisedStore | FeatureTable
 
@@ -177,9 +180,9 @@ def load_bank(
 ) -> tuple[ImageBank, FileHashes]:
     """Read every image of a table that is not in the cache yet.
 
-    ``keep`` is True to keep decoded images for the next run. Returns the images that could be read,
-    and hashes of all, with a reason for the others. Raises UsageError for a preprocessing of
-    features, DataError if the folder's name is not UTF-8.
+    ``keep`` is True to keep decoded images for the next run, if the cache can be written. Returns
+    the images that could be read, and hashes of all, with a reason for the others. Raises
+    UsageError for a preprocessing of features, DataError if the folder's name is not UTF-8.
     """
     if isinstance(preprocessing, Embedding):
         raise UsageError(
@@ -189,14 +192,7 @@ def load_bank(
     check_text(samples.root)
     cells = samples.image_cells
     items = [Item(cell, *samples.locate(cell)) for cell in cells]
-    private = None if keep else tempfile.TemporaryDirectory(prefix="eosin-")
-    store, entries = fill_store(
-        items,
-        _settings(preprocessing),
-        decode=lambda path, index: decode_for(path, index, preprocessing),
-        fit=lambda image: resize_image(image, preprocessing),
-        folder=None if private is None else Path(private.name),
-    )
+    store, entries, private = _fill(items, preprocessing, keep=keep)
     found = dict(zip(cells, entries, strict=True))
     rows = {cell: entry.row for cell, entry in found.items() if entry.row is not None}
     hashes = {
@@ -205,6 +201,31 @@ def load_bank(
     unstained = preprocessing.model_copy(update={"stain": None})
     bank = ImageBank(store, rows, unstained, samples, private)
     return bank.reading(preprocessing), FileHashes(hashes)
+
+
+def _fill(
+    items: list[Item], preprocessing: Preprocessing, *, keep: bool
+) -> tuple[ImageStore, list[Entry], tempfile.TemporaryDirectory[str] | None]:
+    """Fill a store in the cache, else in a temporary folder, which is returned as well."""
+    private = None if keep else tempfile.TemporaryDirectory(prefix="eosin-")
+    try:
+        store, entries = fill_store(
+            items,
+            _settings(preprocessing),
+            decode=lambda path, index: decode_for(path, index, preprocessing),
+            fit=lambda image: resize_image(image, preprocessing),
+            folder=None if private is None else Path(private.name),
+        )
+    except OutputError as error:
+        # The home of a service is often read-only; a cache that was chosen must work.
+        if private is not None or error.hint != ELSEWHERE or os.environ.get("EOSIN_CACHE"):
+            raise
+        _LOG.warning(
+            f"images are read for this command only, not kept in a cache: {error.message}. "
+            f"{ELSEWHERE}"
+        )
+        return _fill(items, preprocessing, keep=False)
+    return store, entries, private
 
 
 def _settings(preprocessing: Preprocessing) -> StoreSettings:

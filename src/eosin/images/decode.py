@@ -377,6 +377,13 @@ def item_to_rgb(path: Path, item: Pixels) -> Image:
     return _to_rgb_array(values[..., 0] if values.ndim == 3 and values.shape[2] == 1 else values)
 
 
+def drop_alpha(image: Pixels) -> Pixels:
+    """Return RGB of an array of RGBA, or of grey with alpha, uint8; any other is unchanged."""
+    if image.ndim == 3 and image.shape[2] in {2, 4} and image.dtype == np.uint8:
+        return np.asarray(_to_rgb(PillowImage.fromarray(image)))
+    return image
+
+
 def _to_rgb(image: PillowImage.Image) -> PillowImage.Image:
     if image.mode in {"LA", "PA", "RGBA"} or "transparency" in image.info:
         rgba = image if image.mode == "RGBA" else image.convert("RGBA")

@@ -13,7 +13,7 @@ from eosin.artifacts.model import Embedding, Planes, Preprocessing, Window
 from eosin.core.errors import ImageError
 from eosin.core.text import quantity
 from eosin.core.types import BoolArray, FloatArray, Image, InputStyle, Pixels, ResizeRule
-from eosin.images.decode import decode_image, item_to_rgb
+from eosin.images.decode import decode_image, drop_alpha, item_to_rgb
 from eosin.images.planes import decode_channels
 from eosin.stain import Normalised, Source, normaliser_of
 
@@ -220,8 +220,8 @@ def read_array(name: str, image: Pixels, preprocessing: Preprocessing) -> Image:
 
     Args:
         name: For messages.
-        image: uint8 or uint16, shape (H, W) or (H, W, C): RGB or grey; for fluorescence all the
-            channels of a file.
+        image: uint8 or uint16, shape (H, W) or (H, W, C): RGB or grey, of uint8 also with alpha;
+            for fluorescence all the channels of a file.
         preprocessing: Of the model.
     """
     if image.ndim not in {2, 3} or image.dtype not in (np.uint8, np.uint16) or not image.size:
@@ -232,7 +232,12 @@ def read_array(name: str, image: Pixels, preprocessing: Preprocessing) -> Image:
         )
     path, planes = Path(name), preprocessing.planes
     if planes is None:
-        pixels: Pixels = item_to_rgb(path, image)
+        if image.ndim == 3 and image.shape[0] in {1, 3, 4} and image.shape[2] > 4:
+            raise ImageError(
+                f"{name} is an array of shape {image.shape}; (height, width, channels) is needed",
+                hint="If the channels are first: image.transpose(1, 2, 0)",
+            )
+        pixels: Pixels = item_to_rgb(path, drop_alpha(image))
     else:
         image = image[..., None] if image.ndim == 2 else image
         pixels = _choose_channels(path, image, (), preprocessing, planes)

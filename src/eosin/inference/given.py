@@ -1,11 +1,11 @@
-"""Images to predict as Python gives them: paths, tables, arrays, Pillow's images, bytes."""
+"""Images to predict as Python gives them: paths, tables, arrays, Pillow's images, files' bytes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +18,12 @@ from eosin.core.text import printable, quantity
 from eosin.inference.reading import InMemory
 
 #: What names or holds an image, several, or a table of them.
-Images: TypeAlias = Path | str | pd.DataFrame | bytes | npt.NDArray[Any] | PillowImage.Image
+Images: TypeAlias = (
+    Path | str | pd.DataFrame | bytes | IO[bytes] | npt.NDArray[Any] | PillowImage.Image
+)
 _NAMED = (str, Path, pd.DataFrame)
-_HELD = (bytes, np.ndarray, PillowImage.Image)
+_BYTES = (bytes, bytearray, memoryview)
+_PIXELS = (np.ndarray, PillowImage.Image)
 
 
 @dataclass(frozen=True)
@@ -58,26 +61,46 @@ def list_given(images: Images | Iterable[Images]) -> Given:
     """
     if isinstance(images, np.ndarray):
         several: Iterable[Any] = images if images.ndim == 4 else [images]
-    elif isinstance(images, (*_NAMED, *_HELD)):
+    elif isinstance(images, (*_NAMED, *_BYTES, *_PIXELS)) or _is_open(images):
         several = [images]
     else:
-        several = images
+        # What is neither an image nor a list of them is refused below.
+        several = images if isinstance(images, Iterable) else [images]
     entries: list[Path | pd.DataFrame | str] = []
     in_memory: dict[str, InMemory] = {}
-    for one in several:
+    for number, one in enumerate(several):
         if isinstance(one, str | Path):
             entries.append(Path(one))
         elif isinstance(one, pd.DataFrame):
             entries.append(one)
-        elif isinstance(one, _HELD):
-            name = f"image {len(in_memory)}"
-            entries.append(name)
-            in_memory[name] = one
         else:
-            raise UsageError(
-                "an image is a path, a pandas table, an array, a Pillow image or bytes, got "
-                f"{type(one).__name__}"
-            )
+            name = f"image {number}"
+            entries.append(name)
+            in_memory[name] = _hold(one)
     if not entries:
         raise UsageError("no image was given", hint="Name image files, folders or tables")
     return Given(entries, in_memory)
+
+
+def _is_open(one: object) -> bool:
+    return hasattr(one, "read")
+
+
+def _hold(one: Any) -> InMemory:
+    """Return an image in memory; an open file is read from where it is."""
+    if _is_open(one):
+        content = one.read()
+        if not isinstance(content, bytes):
+            raise UsageError(
+                f"an open file must give bytes, got {type(content).__name__}",
+                hint="Open it with open(PATH, 'rb')",
+            )
+        return content
+    if isinstance(one, _BYTES):
+        return bytes(one)
+    if isinstance(one, _PIXELS):
+        return one
+    raise UsageError(
+        "an image is a path, a pandas table, an array, a Pillow image, bytes or an open file, got "
+        f"{type(one).__name__}"
+    )

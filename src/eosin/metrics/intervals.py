@@ -169,15 +169,19 @@ def interval(
         seed: Equal seeds and groups give equal resamples.
 
     Raises:
-        DataError: There is no row, the number of groups is another, or the function fails.
+        DataError: There is no row, the number of groups is another, or the function fails or
+            returns anything but a number in its bounds.
     """
+    least, most = bounds or (-np.inf, np.inf)
     take, codes = _rows_of(predictions, groups)
     if not len(codes):
         raise DataError("there are no predictions to measure")
     n_groups = int(codes.max()) + 1
 
     def measure(weights: FloatArray) -> dict[str, FloatArray]:
-        return {"value": measure_rows(function, take, codes, weights, "function")}
+        return {
+            "value": measure_rows(function, take, codes, weights, "the function", (least, most))
+        }
 
     value = float(measure(np.ones((1, n_groups)))["value"][0])
     if np.isnan(value):
@@ -190,7 +194,6 @@ def interval(
         refused = "the same in every resample: no interval from resampling"
     if refused is not None:
         return Estimate(value, reason=refused)
-    least, most = bounds or (-np.inf, np.inf)
     metric = MetricDefinition("", "", least=least, most=most, is_logit=bounds is not None)
     low, high = _interval(value, defined, metric, replace(rests_on, most=most))
     return Estimate(value, low, high, _few(rests_on) if n_groups < FEW_GROUPS else None)

@@ -13,19 +13,23 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from eosin.core.errors import DataError
+from eosin.core.plugins import describe_error
 from eosin.core.seeding import generator
 from eosin.core.types import FloatArray, IntArray
 from eosin.metrics.calibration import N_BINS, squared_errors, top_label
-from eosin.metrics.catalogue import METRICS, RANKING, Tally
+from eosin.metrics.catalogue import METRICS, RANKING, Tally, own_metrics
 from eosin.metrics.predictions import Predictions
 from eosin.metrics.ranking import Ranking, ranking_scores
 
+#: How far rounding may lead beyond the bounds of a metric.
+_ROUNDING = 1e-9
 #: Rows times resamples held at once: small enough for the processor's cache.
 ROWS_AT_ONCE = 2**17
 
@@ -76,7 +80,12 @@ class Measurement:
         values = {name: found[formula] for name, formula in self._formulas.items()}
         for name, function in self._functions.items():
             values[name] = measure_rows(
-                function, self._predictions.take, self._predictions.group_codes, weights, name
+                function,
+                self._predictions.take,
+                self._predictions.group_codes,
+                weights,
+                f"the metric {name!r}",
+                (METRICS[name].least, METRICS[name].most),
             )
         return values
 
@@ -93,7 +102,8 @@ def measure_rows(
     take: Callable[[IntArray], Any],
     group_codes: IntArray,
     weights: FloatArray,
-    name: str,
+    what: str,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
 ) -> FloatArray:
     """Call a function for every weighting of the groups, on rows that are repeated as often.
 
@@ -102,13 +112,15 @@ def measure_rows(
         take: From numbers of rows, which may repeat, to what the function receives.
         group_codes: Group of each row, from 0, shape (N,).
         weights: Multiplicity of each group, whole numbers, shape (R, G).
-        name: For errors.
+        what: The function in errors, such as ``the metric 'f2'``.
+        bounds: Least and largest value.
 
     Returns:
         Shape (R,).
 
     Raises:
-        DataError: The function fails for all rows as they are.
+        DataError: The function fails for all rows as they are, returns anything but a number, or
+            one outside its bounds.
     """
     rows, found = np.arange(len(group_codes)), np.full(len(weights), np.nan)
     # Undefined in some resamples, which libraries warn of, is no news.
@@ -116,11 +128,55 @@ def measure_rows(
         warnings.simplefilter("ignore")
         for place, counts in enumerate(weights.astype(np.int64)):
             try:
-                found[place] = function(take(np.repeat(rows, counts[group_codes])))
-            except (ValueError, ArithmeticError) as error:
-                if (counts == 1).all():
-                    raise DataError(f"the metric {name!r} failed: {error}") from error
-    return found
+                value = function(take(np.repeat(rows, counts[group_codes])))
+            except Exception as error:
+                undefined = isinstance(error, ValueError | ArithmeticError)
+                if not undefined or (counts == 1).all():
+                    raise DataError(f"{what} failed: {describe_error(error)}") from error
+                continue
+            found[place] = _as_number(value, what)
+    return _within(found, bounds, what)
+
+
+def _as_number(value: Any, what: str) -> float:
+    if np.ndim(value) == 0:
+        with suppress(TypeError, ValueError):
+            return float(value)
+    shape = f" of shape {np.shape(value)}" if np.ndim(value) else ""
+    raise DataError(f"{what} must return a number, got {type(value).__name__}{shape}")
+
+
+def _within(found: FloatArray, bounds: tuple[float, float], what: str) -> FloatArray:
+    """Return values cut off at their bounds, beyond which only rounding may lead."""
+    least, most = bounds
+    outside = (found < least - _ROUNDING) | (found > most + _ROUNDING)
+    if outside.any():
+        raise DataError(
+            f"{what} must be between {least:g} and {most:g}, got {found[outside][0]:g}",
+            hint="Give its range: bounds=(LOW, HIGH)",
+        )
+    return np.clip(found, least, most)
+
+
+def check_own_metrics(class_names: tuple[str, ...], positive: int | None) -> None:
+    """Measure users' own metrics on made-up predictions of a task: all right, all wrong, one class.
+
+    A metric that fails would otherwise do so after the training.
+
+    Raises:
+        DataError: One fails for another reason than being undefined, or leaves its bounds.
+    """
+    if not own_metrics():
+        return
+    n_classes = len(class_names)
+    targets = np.tile(np.arange(n_classes), 12)
+    groups = np.repeat(np.arange(12), n_classes)
+    for predicted in (targets, (targets + 1) % n_classes, np.zeros_like(targets)):
+        table = np.full((len(targets), n_classes), 0.2 / n_classes)
+        table[np.arange(len(targets)), predicted] += 0.8
+        made_up = Predictions(table, targets, predicted, groups, positive, class_names)
+        # Each group twice is a resample, for which a metric may be undefined.
+        Measurement(made_up, own_metrics(), ())(np.full((1, 12), 2.0))
 
 
 def _group_sums(predictions: Predictions) -> csr_array:

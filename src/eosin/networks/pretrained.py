@@ -75,7 +75,8 @@ def find_weights(spec: NetworkSpec, source: str | Path) -> Weights:
     if spec.hub is None:
         raise RecipeError(
             f"there are no ImageNet weights for {spec.name}",
-            hint="Name a .safetensors file, or train from scratch",
+            hint="Name a .safetensors file, or start from random weights: "
+            "--set transfer.source=none",
         )
     if spec.offline_weights and is_offline():
         raise MissingPartError(

@@ -26,6 +26,13 @@ from eosin.core.hints import in_users_words, typed_hints
             "Make one: eosin data manifest folder /a -o M.csv",
             "Make one: eosin.manifest('folder', '/a', output='M.csv')",
         ),
+        ("Make one: eosin data manifest folder own", "Make one: eosin.manifest('folder', 'own')"),
+        (
+            "Make one: eosin data manifest folder my-own -o M.csv",
+            "Make one: eosin.manifest('folder', 'my-own', output='M.csv')",
+        ),
+        ("The reasons: eosin data check patches", "The reasons: eosin.check('patches')"),
+        ("The reasons: eosin data check Größe+1", "The reasons: eosin.check('Größe+1')"),
         ("pip install 'eosin[train]'", "pip install 'eosin[train]'"),
         ("The folder that `eosin train` made", "The folder that `eosin.train()` made"),
     ],

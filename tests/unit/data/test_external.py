@@ -130,7 +130,7 @@ def test_another_scale_is_refused_after_resizing_is_counted_in(table):
         DataError, match=r"0\.5 µm per pixel of its input, but 2 of 2 images"
     ) as caught:
         read_external(manifest, info(mpp=0.5))
-    assert "come to 1 to 1.04" in str(caught.value)
+    assert "1 to 1.04" in str(caught.value)
     assert "each shows 16 × 16 µm" in str(caught.value)
 
 

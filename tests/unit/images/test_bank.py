@@ -11,6 +11,7 @@ from PIL import Image
 
 from eosin.artifacts.manifest import make_samples
 from eosin.artifacts.model import Planes, Window
+from eosin.core.errors import OutputError
 from eosin.images.bank import load_bank
 from eosin.images.decode import decode_image
 from eosin.images.preprocess import make_preprocessing, read_image, resize_image
@@ -66,6 +67,25 @@ def test_what_can_be_read_is_there_and_the_rest_has_its_reason(samples, tmp_path
         expected = resize_image(decode_image(tmp_path / name), preprocessing)
         np.testing.assert_array_equal(images[row : row + 1][0], expected)
     np.testing.assert_array_equal(images[np.array([1, 0, 1])], images[:][[1, 0, 1]])
+
+
+def test_a_home_that_cannot_be_written_does_without_a_cache(samples, tmp_path, monkeypatch, caplog):
+    preprocessing = make_preprocessing("unit", 8)
+    expected, hashes = load_bank(samples, preprocessing)
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.delenv("EOSIN_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    bank, same = load_bank(samples, preprocessing)
+    assert same == hashes
+    readable = samples.where(samples.frame["path"].isin(["a.png", "b.png"]).to_numpy())
+    np.testing.assert_array_equal(bank.of(readable)[:], expected.of(readable)[:])
+    assert "EOSIN_CACHE" in caplog.text
+    bank.store.close()
+    bank.private.cleanup()
+    # A cache that was asked for is not left out in silence.
+    monkeypatch.setenv("EOSIN_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(OutputError, match="cache"):
+        load_bank(samples, preprocessing)
 
 
 def test_nothing_is_decoded_twice(samples, tmp_path):

@@ -232,7 +232,7 @@ def test_known_failures_are_of_the_decisions_that_the_model_makes(whole):
         assert fact in result
 
 
-@pytest.mark.parametrize("refused", [None, "too few groups"])
+@pytest.mark.parametrize("refused", [None, "too few in all"])
 def test_a_model_abstains_by_its_own_rule_not_by_that_of_its_folds(run_of, refused):
     result = read_run(run_of("folds"))
     measured = result.evaluated.abstention

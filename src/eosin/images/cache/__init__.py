@@ -7,11 +7,12 @@ process that is killed loses at most what it read since the index was last writt
 """
 
 from eosin.images.cache.filling import fill_store
-from eosin.images.cache.folders import StoreInfo, clear_stores, list_stores
+from eosin.images.cache.folders import ELSEWHERE, StoreInfo, clear_stores, list_stores
 from eosin.images.cache.index import Entry, Item, StoreSettings
 from eosin.images.cache.store import ImageStore
 
 __all__ = [
+    "ELSEWHERE",
     "Entry",
     "ImageStore",
     "Item",

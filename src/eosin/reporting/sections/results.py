@@ -14,7 +14,13 @@ from eosin.artifacts.metrics import Metric, MetricBlock, SplitMetrics
 from eosin.artifacts.model import EnsembleMember
 from eosin.core.text import listing, quantity
 from eosin.data.external import EXTERNAL
-from eosin.metrics.catalogue import HEADLINE, LOWER_IS_BETTER, MAIN_METRICS, METRICS
+from eosin.metrics.catalogue import (
+    HEADLINE,
+    LOWER_IS_BETTER,
+    MAIN_METRICS,
+    METRIC_NAMES,
+    METRICS,
+)
 from eosin.reporting import train_test_overlap as overlap
 from eosin.reporting.formatting import (
     coverage,
@@ -156,7 +162,8 @@ def answers(run: FinishedRun) -> dict[str, str]:
 
 def headline_facts(split: SplitMetrics) -> list[Pair]:
     """Return the main metrics for the terminal."""
-    return [(name, format_metric(split.image[name])) for name in HEADLINE]
+    names = (*HEADLINE, *(name for name in split.image if name not in METRIC_NAMES))
+    return [(name, format_metric(split.image[name])) for name in names]
 
 
 def support_facts(split: SplitMetrics) -> list[Pair]:
