@@ -187,7 +187,17 @@ def report(
 
 def export(
     run_or_model: Annotated[Path, typer.Argument(help="Run or model folder.")],
-    to: Annotated[str, typer.Option(metavar="FORMAT", help="onnx: one file, from RGB images on.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="FORMAT",
+            help="onnx: one file, from RGB images on; torchscript; wsinfer, for QuPath.",
+        ),
+    ],
+    mpp: Annotated[
+        float | None,
+        typer.Option(help="µm per pixel at the network's input, if the model does not know it."),
+    ] = None,
     output: Output = None,
     as_json: AsJson = False,
 ) -> None:
@@ -195,5 +205,5 @@ def export(
     from eosin.commands.export import export as run_export
     from eosin.commands.export import format_result
 
-    result = run_export(run_or_model, to=to, output=output)
+    result = run_export(run_or_model, to=to, mpp=mpp, output=output)
     print_result(format_result(result), result, as_json=as_json)
