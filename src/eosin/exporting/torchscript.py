@@ -200,8 +200,8 @@ itself. After running the model, run `apply_threshold.groovy`: it sets each tile
 model's threshold, and `Abstained` where the model is not certain enough. QuPath alone sets the most
 probable class.
 
-WSInfer: `wsinfer run --config config.json --model-path torchscript_model.pt` with your folders; its
-probabilities are calibrated.
+WSInfer: name `config.json` and `torchscript_model.pt` to `wsinfer run`; its probabilities are
+calibrated.
 
 Research use only.
 """
