@@ -29,7 +29,7 @@ from eosin.recipe import recipe_from_dict
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "eosin"
-VERBS = "compare|convert|data|demo|doctor|ensemble|evaluate|models|predict|recipes|report"
+VERBS = "compare|convert|data|demo|doctor|ensemble|evaluate|export|models|predict|recipes|report"
 VERBS += "|reproduce|train"
 #: What somebody would type.
 TYPED = re.compile(
