@@ -11,7 +11,7 @@ export PYTHONUTF8 := 1
 # Tests run side by side, a process a core.
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: help demo docs test test-all check format lock results clean
+.PHONY: help demo docs test test-all check check-wsinfer format lock results clean
 
 help:
 	@echo "make demo      install what is needed and run 'eosin demo' (-> runs/demo)"
@@ -19,6 +19,7 @@ help:
 	@echo "make test-all  the same, with the slow tests"
 	@echo "make docs      build the documentation as a site (-> build/docs/index.html)"
 	@echo "make check     ruff, mypy, import-linter, typos"
+	@echo "make check-wsinfer  install WSInfer apart, run an exported model in it, compare"
 	@echo "make format    rewrite the code in the house's format"
 	@echo "make lock      write base.lock: the base install with hashes"
 	@echo "make clean     remove the environment and caches"
@@ -50,6 +51,17 @@ check: $(VENV)/dev.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/typos
+
+# WSInfer in an environment of its own; the slide is in $$EOSIN_DATA/slides. WSInfer 0.6.1 cannot
+# be imported with zarr 3, nor then with what needs it.
+WSINFER := wsinfer 'zarr<3' 'numcodecs<0.16' 'tiffslide<3' openslide-python openslide-bin
+$(VENV)/wsinfer.stamp: | $(VENV)/dev.stamp
+	$(PYTHON) -m venv $(VENV)/wsinfer
+	$(VENV)/wsinfer/bin/python -m pip --disable-pip-version-check install --quiet $(WSINFER)
+	touch $@
+
+check-wsinfer: $(VENV)/wsinfer.stamp
+	$(BIN)/python -m benchmarks.check_wsinfer $(VENV)/wsinfer/bin/python
 
 test: check
 	$(BIN)/python -m pytest -n $(JOBS) -m "not slow" --cov --cov-report=term:skip-covered --durations=10
