@@ -63,7 +63,7 @@ def draw() -> dict[Path, bytes]:
     """Return the figures by where they belong."""
     figures = {}
     for entry in read_pages()["comparison"]:
-        page = comparison_page(_read(entry["name"]), entry["name"])
+        page = comparison_page(_read(entry["name"]), entry["name"], STORE)
         for figure in chain.from_iterable(section.figures() for section in page.sections):
             figures[DOCS / _figure(entry["name"], figure)] = _small(figure.png)
     return figures
@@ -87,7 +87,7 @@ def _figure(name: str, figure: RenderedFigure) -> str:
 
 def _section(entry: dict[str, Any]) -> list[str]:
     name = entry["name"]
-    page = comparison_page(_read(name), name)
+    page = comparison_page(_read(name), name, STORE)
     sections = (
         section_to_markdown(section, lambda figure: _figure(name, figure), depth=3)
         for section in page.sections

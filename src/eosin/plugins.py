@@ -71,7 +71,8 @@ def network(
         from eosin.networks.own import check_network
         from eosin.networks.registry import NETWORKS
 
-        _check_call(build, f"the network {name!r}", **dict.fromkeys(_GIVEN))
+        needs = "num_classes, input_px and in_channels, others with a default only"
+        _check_call(build, f"the network {name!r} must take {needs}", **dict.fromkeys(_GIVEN))
         parameters = inspect.signature(build).parameters.values()
         own = {
             one.name: one.default
@@ -132,7 +133,8 @@ def dataset(
             raise TypeError(f"a data set has no fact {key!r}. {close_matches(key, known)}".rstrip())
 
     def add(collect: _Collect) -> _Collect:
-        _check_call(collect, f"the data set {name!r}", Path(), {})
+        what = f"the data set {name!r} must take two arguments, its folder and its options"
+        _check_call(collect, what, Path(), {})
 
         def collect_checked(folder: Path, options: Mapping[str, Any]) -> Any:
             with _explained(f"the data set {name!r} cannot be listed", DataError):
@@ -198,7 +200,7 @@ def metric(
     label = label or name.replace("_", " ").capitalize()
 
     def add(function: _Measure) -> _Measure:
-        _check_call(function, f"the metric {name!r}", None)
+        _check_call(function, f"the metric {name!r} must take one argument, the predictions", None)
         _forget_earlier(METRICS, name, function)
         add_metric(
             MetricDefinition(
@@ -230,7 +232,7 @@ def _check_call(function: Any, what: str, *values: Any, **given: Any) -> None:
     try:
         signature.bind(*values, **given)
     except TypeError as error:
-        raise TypeError(f"{what} cannot be called as it is: {error}") from None
+        raise TypeError(f"{what}: {error}") from None
 
 
 def _forget_earlier(entries: MutableMapping[str, Any], name: str, part: Any) -> None:

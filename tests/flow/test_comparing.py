@@ -95,6 +95,31 @@ def disagreeing(tiny_run, tmp_path_factory):
     return eosin.compare([tiny_run, other], output=folder / "both")
 
 
+def test_a_run_has_the_same_intervals_in_its_report_and_in_a_comparison(folds_run, tmp_path):
+    names = {"one": 0, "other": 3}
+    for name, n_changed in names.items():
+        run = Path(shutil.copytree(folds_run, tmp_path / name))
+        shutil.rmtree(run / "model")  # two of one model are not compared
+        frame = pd.read_csv(run / "predictions.csv", dtype=str)
+        probabilities = [column for column in frame if column.startswith("prob_")]
+        of_some = frame.loc[: n_changed - 1, probabilities[::-1]]
+        frame.loc[: n_changed - 1, probabilities] = of_some.to_numpy()
+        frame.to_csv(run / "predictions.csv", index=False)
+        relist(run)
+    compared = eosin.compare([tmp_path / name for name in names], output=tmp_path / "both")
+    image = next(run.image for run in compared.comparison.runs if run.name == "one")
+    predicted = pd.read_csv(folds_run / "predictions.csv", dtype={"patient": str})
+    patients = list(dict.fromkeys(predicted["group"]))
+    assert patients != sorted(patients)  # of fold after fold
+
+    def accuracy(rows):
+        return (rows["predicted"] == rows["label"]).mean()
+
+    alone = eosin.metrics.interval(predicted, accuracy, predicted["group"], bounds=(0, 1))
+    found = image["accuracy"]
+    assert (found.low, found.high) == pytest.approx((alone.low, alone.high))
+
+
 def test_images_on_which_the_runs_disagree_are_shown_with_their_names(disagreeing):
     compared = disagreeing
     found, (pair,) = compared.comparison, compared.comparison.pairs

@@ -9,6 +9,7 @@ import pytest
 import tomli_w
 from PIL import Image
 
+import eosin
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.metrics import read_metrics
 from eosin.artifacts.run import SamplesIndex
@@ -190,3 +191,8 @@ def test_only_features_that_stay_the_same_are_standardised(table_folder, command
     result = command("train", table_folder / "recipe.toml", "--plan", *chosen)
     assert result.status == 2
     assert "transfer.standardise" in result.complaint
+
+
+def test_a_model_of_features_tests_itself(embedding_run):
+    found = eosin.load(embedding_run).selftest().agreement
+    assert (found.n_images, found.n_other_decisions) == (8, 0)

@@ -1,5 +1,7 @@
 """``model.backend = "numpy"``: the same recipe, run folder and verbs, with and without PyTorch."""
 
+import re
+
 import numpy as np
 import onnx
 import pandas as pd
@@ -127,6 +129,20 @@ def test_what_the_engine_does_not_have_is_refused(command, recipe_file, tmp_path
     assert result.status == 2
     assert f"'{key}'" in result.complaint
     assert not (tmp_path / "run").exists()
+
+
+def test_all_that_the_engine_does_not_have_is_named_at_once(command, recipe_file, tmp_path):
+    sections = {
+        "transfer": {"source": "imagenet", "freeze": "backbone"},
+        "train": {"clip_gradient": 1.0, "compile": True, "schedule": {"name": "plateau"}},
+    }
+    line = ("train", recipe_file(**NUMPY, **sections), "--plan")
+    result = command(*line)
+    assert result.status == 2
+    typed = re.findall(r"--set \S+?(?=[,;.]? )", result.complaint)
+    assert len(typed) == 5
+    again = command(*line, *(word for option in typed for word in option.split()))
+    assert again.status == 0, again.err
 
 
 def test_another_network_is_refused(command, recipe_file, tmp_path):

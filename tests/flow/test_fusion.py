@@ -190,3 +190,8 @@ def test_the_originals_of_breakhis_make_bundles_and_train(data_root, values, tmp
     assert {"40+100+200+400", "40", "400", "100+200"} & set(stacks["magnification"])
     assert stacks.groupby("group")["split"].nunique().eq(1).all()
     assert result.skipped == []
+
+
+def test_a_fused_model_tests_itself(fused):
+    found = eosin.load(fused).selftest().agreement
+    assert (found.n_images, found.n_other_decisions) == (8, 0)

@@ -29,7 +29,7 @@ from eosin.recipe import recipe_from_dict
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "eosin"
-VERBS = "compare|convert|data|demo|doctor|ensemble|evaluate|models|predict|recipes|report"
+VERBS = "compare|convert|data|demo|doctor|ensemble|evaluate|explain|models|predict|recipes|report"
 VERBS += "|reproduce|train"
 #: What somebody would type.
 TYPED = re.compile(
@@ -38,7 +38,7 @@ TYPED = re.compile(
 #: Options whose value is the next word.
 VALUED = {
     "--set", "--map", "--data", "--label", "--patient", "--resume", "--features", "--split", "-o",
-    "--time-limit",
+    "--time-limit", "--method",
 }  # fmt: skip
 
 
@@ -366,6 +366,19 @@ SCENARIOS = [
         {"MANIFEST.csv": "outside.csv"},
         before=lambda w: w.outside("benign", "malignant"),
     ),
+    Scenario(
+        "cam.py: Use --method occlusion",
+        lambda w: [
+            "explain",
+            w.run,
+            next(w.images.rglob("*.png")),
+            "-o",
+            w.here / "maps",
+            "--method",
+            "cam",
+        ],
+        n_replaced=2,
+    ),
     # What a recipe says.
     Scenario(
         "the data set's own tree",
@@ -512,6 +525,10 @@ SCENARIOS = [
         lambda w: ["predict", w.here, w.images],
         {"RECIPE": "recipe.toml"},
         then=("--plan",),
+    ),
+    Scenario(
+        "engine.py: --set",
+        lambda w: w.plan("transfer.source=imagenet", "transfer.freeze=backbone"),
     ),
     Scenario("For the reason of each", lambda w: ["predict", w.model, broken_images(w)], status=1),
     Scenario(

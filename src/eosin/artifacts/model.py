@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from eosin.artifacts.metrics import Abstention, MetricBlock, Threshold
+from eosin.artifacts.selftest import SelfTest
 from eosin.artifacts.stain import StainReference
 from eosin.artifacts.versioned import (
     AtLeastOne,
@@ -310,6 +311,7 @@ class ModelInfo(VersionedDocument):
         trainable: Number of weights that were not frozen; null in models of before 0.2.
         macs: Multiply-accumulates for one image; null in models of before 0.2.
         weights_sha256: Of ``model.safetensors``.
+        selftest: Real images with their outputs; null in models of before 0.2.
         files: SHA-256 of every file beside it, by name; null in models of before 0.2.
         intended_use: Begins with :data:`RESEARCH_USE_ONLY`; states if the data are simulated.
     """
@@ -343,6 +345,7 @@ class ModelInfo(VersionedDocument):
     trainable: Count | None = None
     macs: Count | None = None
     weights_sha256: Text
+    selftest: SelfTest | None = None
     files: DictOf[Text] | None = None
     licence: Text
     intended_use: _IntendedUse = RESEARCH_USE_ONLY

@@ -202,8 +202,13 @@ for _command in (
 def predict(
     model: Annotated[Path, typer.Argument(help="Model folder, or run folder with a model.")],
     paths: Annotated[
-        list[Path], typer.Argument(help="Image files, folders, or tables with a column path.")
-    ],
+        list[Path] | None,
+        typer.Argument(help="Image files, folders, or tables with a column path."),
+    ] = None,
+    selftest: Annotated[
+        bool,
+        typer.Option("--selftest", help="Run the model's own test images, and compare and time."),
+    ] = False,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="CSV or Parquet file to write.")
     ] = None,
@@ -219,8 +224,15 @@ def predict(
     from eosin.commands.predict import format_result, result_document
     from eosin.commands.predict import predict as run_model
 
+    if selftest:
+        if paths or output or format:
+            raise UsageError("--selftest takes no images, output or format, only the model")
+        from eosin.commands.load import load
+
+        tested = load(model).selftest()
+        return print_result(tested.lines(), tested, as_json=as_json)
     result = run_model(
-        model, paths, output=output, format=format, overwrite=overwrite,
+        model, paths or [], output=output, format=format, overwrite=overwrite,
         pseudonymise=pseudonymise, allow_skipped=True,
     )  # fmt: skip
     printed, notes, where = format_result(result)
@@ -229,7 +241,7 @@ def predict(
     print_result(printed.split("\n"), document, as_json=as_json)
     for line in notes:
         message(line)
-    report_skipped(len(result.skipped), where, allowed=allow_skipped)
+    return report_skipped(len(result.skipped), where, allowed=allow_skipped)
 
 
 @app.command()

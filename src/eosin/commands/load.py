@@ -21,6 +21,7 @@ from eosin.artifacts.metrics import Abstention
 from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing
 from eosin.artifacts.predictions import NORMALISED, PREFIX, PredictionRecord
 from eosin.artifacts.tables import folder_of, is_table
+from eosin.commands.selftest import SelfTestResult, check_model
 from eosin.core.display import Shown
 from eosin.core.errors import DataError, UsageError, end_with
 from eosin.core.files import sha256_file
@@ -126,6 +127,14 @@ class Model:
         """
         result = self.predict_listed(list_given(images))
         return end_with(result, len(result.skipped), allowed=allow_skipped)
+
+    def selftest(self) -> SelfTestResult:
+        """Run the model's test images on this machine, and compare with what it was saved with.
+
+        Raises:
+            ArtifactError: A probability differs, or the model has no test images.
+        """
+        return check_model(self.record.model, self.classifier)
 
     def predict_listed(
         self, given: Given, check_cells: Callable[[Iterable[str]], None] | None = None

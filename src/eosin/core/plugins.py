@@ -33,7 +33,9 @@ def load_entry_points(group: str) -> None:
         try:
             entry.load()
         except Exception as error:  # noqa: BLE001 -- somebody else's code
-            _LOG.warning(f"the plugin {entry.value} cannot be loaded: {describe_error(error)}")
+            package = getattr(getattr(entry, "dist", None), "name", None)
+            what = f"{entry.value}{f' of the package {package}' if package else ''}"
+            _LOG.warning(f"the plugin {what} cannot be loaded: {describe_error(error)}")
 
 
 def load_plugin(name: str) -> None:

@@ -22,6 +22,7 @@ from eosin.images.preprocess import channel_affine
 from eosin.images.staining import join_references
 from eosin.inference.classifier import MAX_PROBABILITY_GAP, Classifier
 from eosin.inference.engine import Rescale, architecture_of
+from eosin.inference.selftest import make_selftest
 
 #: Difference of a probability above which a model that resizes twice causes a warning.
 NOTABLE_GAP = 0.01
@@ -74,7 +75,8 @@ def write_mean(
             "metrics": {},
         }
     )
-    gap = _measure_gap(Classifier(folder.root, info=draft), places, images)
+    ensemble, seen = Classifier(folder.root, info=draft), images(joined)
+    gap = _measure_gap(ensemble, places, images)
     exact = all(_reads_alike(info.preprocessing, joined) for info in infos) and not any(
         # The graph calibrates each view; a member calibrates the mean of its views.
         info.test_time != "none" and info.temperature != 1.0
@@ -86,8 +88,9 @@ def write_mean(
             f"(at most {MAX_PROBABILITY_GAP:g} is allowed)"
         )
     key = "max_probability_gap" if exact else "max_member_gap"
-    parity = {key: gap, "n_images": len(images(joined))}
-    return draft.model_copy(update={"parity": parity}), gap
+    parity = {key: gap, "n_images": len(seen)}
+    selftest = make_selftest(ensemble, seen)
+    return draft.model_copy(update={"parity": parity, "selftest": selftest}), gap
 
 
 def check_merging(places: Sequence[ModelFolder]) -> None:

@@ -110,6 +110,7 @@ def _without_places(recipe: Recipe) -> dict[str, Any]:
 
 
 def _first_difference(before: object, after: object, key: str = "") -> str | None:
+    before, after = (_numbered(value) for value in (before, after))
     if isinstance(before, dict) and isinstance(after, dict):
         # Of both: a table such as model.arguments may have gained or lost a key.
         for name in {**before, **after}:
@@ -120,6 +121,13 @@ def _first_difference(before: object, after: object, key: str = "") -> str | Non
                 return found
         return None
     return None if before == after else f"{key!r} was {before!r}, is {after!r}"
+
+
+def _numbered(value: object) -> object:
+    """Return a list of tables, such as the stages of a transfer, as a table by position."""
+    if isinstance(value, tuple) and any(isinstance(one, dict) for one in value):
+        return dict(enumerate(value))
+    return value
 
 
 def check_same_data(run: RunFolder, prepared: Prepared) -> None:

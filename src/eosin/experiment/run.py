@@ -37,6 +37,7 @@ from eosin.experiment.writer import (
 )
 from eosin.images.staining import check_uncut
 from eosin.inference.classifier import Classifier
+from eosin.inference.selftest import make_selftest
 from eosin.metrics.calibration import fit_temperature, softmax
 from eosin.training.balance import arrange, check_neighbours, describe_balance
 from eosin.training.data import FitInputs, ImagePart
@@ -192,5 +193,7 @@ def _evaluate_parts(
         }
     )
     classifier = Classifier(run.model, info=info)
+    selftest = make_selftest(classifier, experiment.bank.of(val))
+    info = info.model_copy(update={"selftest": selftest})
     evaluated = {name: evaluated_by(classifier, part, logits[name]) for name, part in parts.items()}
     return info, evaluated, [logits_table(part, logits[name]) for name, part in parts.items()]

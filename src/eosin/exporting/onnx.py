@@ -23,6 +23,7 @@ from eosin.artifacts.model import ModelInfo
 from eosin.core.errors import TrainingError
 from eosin.core.files import atomic_path
 from eosin.core.types import FloatArray
+from eosin.exporting.parity import compare
 from eosin.inference.classifier import MAX_PROBABILITY_GAP
 from eosin.inference.onnx import OnnxNetwork
 from eosin.metrics.calibration import softmax
@@ -108,20 +109,20 @@ def check_parity(network: nn.Module, path: Path, inputs: FloatArray) -> float:
         inputs: Preprocessed real images, float32, shape (N, C, H, W).
 
     Raises:
-        TrainingError: It is above :data:`MAX_PROBABILITY_GAP`.
+        TrainingError: It is above :data:`MAX_PROBABILITY_GAP`, or a label differs.
     """
     with torch.inference_mode():
         expected = network(torch.from_numpy(inputs)).numpy().astype(np.float64)
     got = OnnxNetwork(path).run(inputs).astype(np.float64)
-    gap = float(np.abs(softmax(expected) - softmax(got)).max())
-    if not gap <= MAX_PROBABILITY_GAP:
+    parity = compare(softmax(expected), softmax(got), MAX_PROBABILITY_GAP)
+    if not parity.holds(MAX_PROBABILITY_GAP):
         raise TrainingError(
-            f"the exported network differs from the trained one by {gap:.2g} in probability "
+            f"the exported network differs from the trained one by {parity} "
             f"(at most {MAX_PROBABILITY_GAP:g} is allowed)",
             hint="A network whose steps depend on the values of its input cannot be exported; with "
             "another, train with train.precision='32-true'",
         )
-    return gap
+    return parity.gap
 
 
 def export_twin(folder: ModelFolder, info: ModelInfo) -> OnnxNetwork:

@@ -16,7 +16,7 @@ from eosin.core.types import BoolArray, FloatArray, ImageSource, IntArray
 from eosin.engine import ARCHITECTURES
 from eosin.images.preprocess import to_input
 from eosin.inference.engine import EngineNetwork, architecture_of
-from eosin.inference.onnx import OnnxNetwork
+from eosin.inference.onnx import COPY_AGAIN, OnnxNetwork
 from eosin.metrics.calibration import softmax
 from eosin.metrics.conformal import abstains, prediction_sets
 
@@ -46,10 +46,12 @@ class Classifier:
             lack = f"is not a model folder: it has no {paths.info.name}"
             raise ArtifactError(
                 f"{folder} {lack if paths.root.exists() else 'does not exist'}",
-                hint="Name RUN/model, or train a model: eosin train RECIPE",
+                hint=f"Name its folder: {paths.root.parent}"
+                if paths.root.is_file() and ModelFolder(paths.root.parent).info.exists()
+                else "Name RUN/model, or train a model: eosin train RECIPE",
             )
         if info is None:
-            info = read_document(paths.info, ModelInfo)
+            info = _read_info(paths)
             verify_files(paths, info)
         self.info = info
         self._folder = paths.root
@@ -95,7 +97,7 @@ class Classifier:
             raise ArtifactError(
                 f"the network of {self._folder} gives numbers that are not finite for {n_odd} "
                 f"of {len(logits)} images: it, or its preprocessing, is damaged",
-                hint="Copy the whole model folder again from its original",
+                hint=COPY_AGAIN,
             )
 
     def probabilities(self, logits: FloatArray) -> FloatArray:
@@ -119,6 +121,14 @@ class Classifier:
         if sets is None:
             return np.zeros(len(probabilities), dtype=bool)
         return abstains(sets, decide(probabilities, self.info))
+
+
+def _read_info(paths: ModelFolder) -> ModelInfo:
+    try:
+        return read_document(paths.info, ModelInfo)
+    except ArtifactError as error:
+        # The checksums are in this file: no other check finds that it is damaged.
+        raise ArtifactError(error.message, hint=error.hint or COPY_AGAIN) from error
 
 
 def _open_network(

@@ -29,7 +29,8 @@ _LOG = logging.getLogger(__name__)
 
 #: Log level above that of errors, which are raised as well.
 _FATAL = 4
-_COPY_AGAIN = "Copy the whole model folder again from its original"
+#: Hint for a damaged model.
+COPY_AGAIN = "Copy the whole model folder again from its original"
 #: Its messages if memory is short.
 _NO_MEMORY = re.compile("allocate memory|bad.?alloc", re.IGNORECASE)
 #: Source position in its error messages.
@@ -95,14 +96,14 @@ class OnnxNetwork:
                 raise ArtifactError(
                     f"{self._path} is the network of another model: `{name}` is {here}, but "
                     f"model.json needs {_shape_text(shape)}",
-                    hint=_COPY_AGAIN,
+                    hint=COPY_AGAIN,
                 )
         if len(values) > len(expected):
             other = next(value.name for value in reversed(values) if value.name not in expected)
             raise ArtifactError(
                 f"{self._path} was not written by Eosin: besides images and logits it has "
                 f"`{other[:_LONGEST]}`",
-                hint=_COPY_AGAIN,
+                hint=COPY_AGAIN,
             )
         self._n_logits = len(info.class_names)
 
@@ -119,7 +120,7 @@ class OnnxNetwork:
             raise ArtifactError(
                 f"{self._path} gives logits of shape {found.shape}, but model.json needs "
                 f"{(len(images), self._n_logits)}",
-                hint=_COPY_AGAIN,
+                hint=COPY_AGAIN,
             )
         return found
 

@@ -36,6 +36,8 @@ FILES = {
 }
 #: Keys of settings that have names of their own, which are all treated as these keys.
 SETTINGS = ("options", "arguments")
+#: Keys of pixels in text, where letters in a row occur by chance.
+PIXELS = ("images_base64",)
 #: Keys that are emptied: the state of the author's working tree, and free text.
 EMPTIED = {"git": None, "description": ""}
 #: Reasons why an image cannot be read that leave; any other leaves as the last of them.

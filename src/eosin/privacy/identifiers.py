@@ -24,7 +24,7 @@ from eosin.artifacts.manifest import read_written
 from eosin.artifacts.pseudonyms import Pseudonyms
 from eosin.core.files import read_file, read_json
 from eosin.core.types import SPLITS, ImageReference, change_parts, parts_of
-from eosin.privacy.fields import COLUMNS, KEYS, WORDS
+from eosin.privacy.fields import COLUMNS, KEYS, PIXELS, WORDS
 
 _LEAST_LETTERS, _LEAST_DIGITS = 4, 5
 #: A decimal number is one word; an underscore separates words: ``P0001_A`` holds ``P0001``.
@@ -212,5 +212,5 @@ def _strings(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
     elif isinstance(value, list):
         for item in value:
             yield from _strings(item, key.removesuffix("s"))
-    elif isinstance(value, str):
+    elif isinstance(value, str) and key not in PIXELS:
         yield key, value

@@ -131,6 +131,8 @@ def _names_images(item: Any) -> bool:
 
 
 def _hide_text(value: str, known: Identifiers, key: str) -> str | None:
+    if key in fields.PIXELS:
+        return value
     if key in fields.EMPTIED:
         return fields.EMPTIED[key]
     if key == "how" and ("'" in value or '"' in value):

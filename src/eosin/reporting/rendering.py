@@ -58,13 +58,15 @@ def to_html(page: Page, *, with_files: bool = False) -> str:
     environment.globals |= {"has_files": with_files, "has_notes": has_notes}
     css = resources.files("eosin.reporting").joinpath("templates/style.css")
     banners = {"": RESEARCH_USE_ONLY, **({"simulated": SIMULATED} if page.simulated else {})}
-    return environment.get_template("page.html.j2").render(
+    text = environment.get_template("page.html.j2").render(
         page=page,
         # The style sheet is this package's own text and must not be escaped.
         style=Markup(css.read_text(encoding="utf-8")),  # noqa: S704
         banners={look: text.partition(".") for look, text in banners.items()},
         research_use_only=RESEARCH_USE_ONLY,
     )
+    # A line never ends between a number and its per cent sign.
+    return re.sub(r"(?<=\d) %", "\u00a0%", text)
 
 
 def write_page(path: Path, page: Page) -> Path:

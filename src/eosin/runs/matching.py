@@ -26,7 +26,8 @@ class SharedImages:
     Attributes:
         runs: The runs, with one base of their paths.
         rows: Predictions of each, see :attr:`FinishedRun.rows`, under the first run's paths.
-        paths: The images that all predicted, each once, sorted.
+        paths: The images that all predicted, each once, in the first run's order: groups are
+            numbered, and so resampled, as in its report.
         known_by: Position of the run with the largest groups: they make the wider intervals, the
             conservative choice where runs differ.
         n_by_content: Images that have another path in some run.
@@ -147,7 +148,8 @@ def find_shared(
     rows, n_by_content = [run.rows for run in runs], 0
     if by_content:
         rows, n_by_content = _match_by_content(runs)
-    paths = sorted(set.intersection(*(set(one["path"]) for one in rows)))
+    common = set.intersection(*(set(one["path"]) for one in rows))
+    paths = [path for path in dict.fromkeys(rows[0]["path"]) if path in common]
     tables = [_first_rows(one, paths) for one in rows]
     for run, table in zip(runs[1:], tables[1:], strict=True):
         differ = np.flatnonzero((table["label"] != tables[0]["label"]).to_numpy())

@@ -14,6 +14,7 @@ from torch import nn
 
 from eosin.core.errors import EosinError, OutputError, TrainingError
 from eosin.exporting.onnx import MAX_PROBABILITY_GAP, check_parity, write_onnx
+from eosin.exporting.parity import compare
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +65,17 @@ def test_another_network_is_refused(network, exported, images):
     with pytest.raises(TrainingError, match="differs from the trained one by") as caught:
         check_parity(other, exported, images)
     assert caught.value.hint
+
+
+def test_another_label_is_refused_but_not_of_a_tie():
+    expected = np.array([[0.6, 0.4], [0.50001, 0.49999]])
+    same = compare(expected, expected[:, ::-1][:, ::-1], MAX_PROBABILITY_GAP)
+    assert same.holds(MAX_PROBABILITY_GAP)
+    swapped = compare(expected, expected[:, ::-1], MAX_PROBABILITY_GAP)
+    assert swapped.n_other_labels == 1
+    assert not swapped.holds(1.0)
+    assert "1 of 2" in str(swapped)
+    assert not compare(expected, expected * np.nan, MAX_PROBABILITY_GAP).holds(1.0)
 
 
 def test_a_small_difference_passes_and_a_larger_one_does_not(network, exported, images):

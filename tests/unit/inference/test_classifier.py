@@ -177,6 +177,21 @@ def test_a_folder_that_is_none_is_refused(model, tmp_path):
         Classifier(model)
 
 
+@pytest.mark.parametrize("name", ["model.onnx", "model.json"])
+def test_a_file_of_a_model_folder_is_answered_with_the_folder(model, name):
+    with pytest.raises(ArtifactError) as caught:
+        Classifier(model / name)
+    assert str(model) in caught.value.hint
+
+
+def test_a_cut_model_json_is_to_be_copied_again(model):
+    text = (model / "model.json").read_bytes()
+    (model / "model.json").write_bytes(text[: len(text) // 2])
+    with pytest.raises(ArtifactError, match="JSON") as caught:
+        Classifier(model)
+    assert "again" in caught.value.hint
+
+
 def test_a_network_of_another_shape_is_refused_whatever_is_listed(model, tmp_path):
     paths = ModelFolder(model)
     info = read_document(paths.info, ModelInfo)

@@ -52,7 +52,7 @@ def test_a_registered_name_is_found_as_ever():
     ("name", "complaint"),
     [
         ("tim:resnet18", "unknown family of models 'tim'. Did you mean 'timm'?"),
-        ("timm:resnet118", "timm has no model 'resnet118'. Did you mean 'resnet18' or"),
+        ("timm:resnet118", "timm has no model 'resnet118'. Did you mean 'resnet18'"),
         ("timm:resnet118.tv_in1k", "timm has no model 'resnet118.tv_in1k'. Did you mean"),
         ("timm:resnet18.tv", "timm has no weights called 'resnet18.tv'. Did you mean"),
         ("timm:", "timm has no model ''. timm.list_models() lists those that it has"),

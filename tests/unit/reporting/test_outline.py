@@ -55,6 +55,12 @@ def test_each_kind_of_content_is_on_the_page_and_in_its_markdown(name):
     assert "words" in to_markdown(page)
 
 
+def test_a_line_does_not_end_before_a_per_cent_sign():
+    page = page_of(Section("title", "with 95 % intervals"))
+    assert "with 95\u00a0% intervals" in to_html(page)
+    assert "with 95 % intervals" in to_markdown(page)
+
+
 @pytest.mark.parametrize("block", [Tiles([TILE]), Pairs([(TILE, TILE, "alike")])])
 def test_thumbnails_are_on_the_page_alone(block):
     page = page_of(Section("title", block))

@@ -221,6 +221,11 @@ def test_errors_are_the_wrong_predictions_the_most_confident_first(run):
     columns = "path label predicted probability decision abstained patient"
     assert list(errors) == columns.split()
     of_class = errors[errors["predicted"] != errors["label"]]
+    n_decided = int((errors["decision"] != errors["label"]).sum())
+    assert len(errors) > max(len(of_class), n_decided) > 0  # the page explains the three numbers
+    page = (run / "report.html").read_text(encoding="utf-8")
+    told = f"{len(of_class)} of {len(frame)} predictions", f"{n_decided} at the"
+    assert tells(page, *told, f"{len(errors)} images")
     assert of_class["probability"].is_monotonic_decreasing
     # A run of before 0.2 has neither decisions nor `correct`.
     old = pd.read_csv(run / "predictions.csv").drop(columns=["decision", "correct"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from importlib.util import find_spec as find_module
 from typing import Any
 
@@ -88,14 +90,17 @@ def find_spec(name: str) -> NetworkSpec:
 
 
 def check(recipe: Recipe) -> None:
-    """Refuse keys of the recipe that the engine does not support."""
+    """Refuse keys of the recipe that the engine does not support, all at once."""
+    refused: dict[str, tuple[Any, Any]] = {}
     for name, keys in FOREIGN_KEYS.items():
         for key, known in keys.items():
             value = getattr(getattr(recipe, name), key)
             if value not in known:
-                _refuse(f"{name}.{key}", value)
+                refused[f"{name}.{key}"] = (value, known[0])
     if recipe.train.schedule.name == "plateau":
-        _refuse("train.schedule.name", "plateau")
+        refused["train.schedule.name"] = ("plateau", "constant")
+    if refused:
+        raise _refusal(refused)
     if recipe.train.threads is not None:
         raise RecipeError(
             "'train.threads' sets PyTorch's threads, but model.backend is \"numpy\"",
@@ -103,12 +108,23 @@ def check(recipe: Recipe) -> None:
         )
 
 
-def _refuse(key: str, value: Any) -> None:
-    shown = "set" if isinstance(value, tuple) else repr(value)
-    raise RecipeError(
-        f"'{key}' is {shown}, which the NumPy engine does not support",
-        hint='Leave it out, or set model.backend = "pytorch"',
+def _refusal(refused: Mapping[str, tuple[Any, Any]]) -> RecipeError:
+    """Return the error for keys, each with its value and one that the engine has instead."""
+    shown = ", ".join(
+        f"'{key}' is {'set' if isinstance(value, tuple) else repr(value)}"
+        for key, (value, _) in refused.items()
     )
+    typed = " ".join(f"--set {key}={_as_typed(value)}" for key, (_, value) in refused.items())
+    return RecipeError(
+        f"the NumPy engine does not support what the recipe sets: {shown}",
+        hint=f'Add {typed} or, with PyTorch, set model.backend = "pytorch"',
+    )
+
+
+def _as_typed(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def place(section: TrainSection) -> DeviceSettings:

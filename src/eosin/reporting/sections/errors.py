@@ -25,9 +25,11 @@ def worst(run: FinishedRun) -> Section:
         return Section("")
     n_wrong = int((table["predicted"] != table["label"]).sum())
     n_images = len(run.predictions)
-    words = (
-        f"{count(n_wrong)} of {quantity(n_images, 'prediction')} name the wrong class. All errors:"
-    )
+    words = f"{count(n_wrong)} of {quantity(n_images, 'prediction')} name the wrong class"
+    if not (table["predicted"] == table["decision"]).all():
+        n_decided = int((table["decision"] != table["label"]).sum())
+        words += f", {count(n_decided)} at the tuned threshold"
+    words += f". All {quantity(len(table), 'image')} with an error:"
     name = run.folder.errors.name
     shown = Tiles(tiles(run, "mistake").items[:_FIRST])
     return Section("Most confident errors", Text(words, link=Cell(name, href=name)), shown)

@@ -70,7 +70,7 @@ def explanations_page(
             Section("Table", _table(table), fold="closed"),
             _unreadable(skipped),
         ),
-        footer="Created by eosin explain. overlays and maps beside this page have the pictures and"
+        footer="Created by Eosin. overlays and maps beside this page have the pictures and"
         " the numbers of every image.",
         simulated=simulated,
     )
@@ -100,8 +100,8 @@ def _table(table: Any) -> Table | None:
         )
         for row in table.head(_MOST_ROWS).to_dict("records")
     ]
-    columns = ("Image", "Explained", "Probability", "Decision", "Abstained")
-    columns += ("Log-odds", "Most for", "Most against", "Flat")
+    prediction = ("Image", "Explained", "Probability", "Decision", "Abstained")
+    columns = (*prediction, "Log-odds", "Most for", "Most against", "Flat")
     caption = "Explained images; most for and most against are the ends of the map, in log-odds."
     texts = (0, 1, 3, 4, 8)
     return make_table(caption, columns, rows, texts=texts, look="many", name="explained")
