@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from eosin.commands.ensemble import ensemble as ensemble
     from eosin.commands.evaluate import evaluate as evaluate
     from eosin.commands.explain import explain as explain
+    from eosin.commands.export import export as export
     from eosin.commands.load import load as load
     from eosin.commands.load_run import load_run as load_run
     from eosin.commands.models import models as models
@@ -86,6 +87,7 @@ _EXPORTS = {
     "ensemble": "eosin.commands.ensemble",
     "evaluate": "eosin.commands.evaluate",
     "explain": "eosin.commands.explain",
+    "export": "eosin.commands.export",
     "fetch": "eosin.commands.data_fetch",
     "list": "eosin.commands.data_list",
     "load": "eosin.commands.load",
@@ -128,6 +130,7 @@ __all__ = [
     "ensemble",
     "evaluate",
     "explain",
+    "export",
     "fetch",
     "load",
     "load_run",

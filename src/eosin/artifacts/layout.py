@@ -244,9 +244,15 @@ class ModelFolder:
         return self.root / "model.onnx"
 
     @property
+    def standalone(self) -> Path:
+        """Exported: ``images`` (N, height, width, 3) uint8 RGB → ``probabilities`` (N, K)."""
+        return self.root / "classifier.onnx"
+
+    @property
     def listed(self) -> tuple[Path, ...]:
         """The files whose SHA-256 :attr:`info` lists, as far as they exist."""
-        return (self.weights, self.onnx, self.profile, self.card, self.card_text)
+        network = (self.weights, self.onnx, self.standalone, self.profile)
+        return (*network, self.card, self.card_text)
 
 
 @dataclass(frozen=True)

@@ -193,8 +193,9 @@ def train(
 
 
 for _command in (
-    runs.evaluate, runs.explain, runs.ensemble, runs.compare, runs.reproduce, runs.report,
-):  # fmt: skip
+    *(runs.evaluate, runs.explain, runs.ensemble, runs.compare, runs.reproduce, runs.report),
+    runs.export,
+):
     app.command()(_command)
 
 

@@ -99,7 +99,7 @@ class Model:
     """
 
     def __init__(self, model: Path | str, *, threads: int | None = None) -> None:
-        self.folder = _find_model(Path(model))
+        self.folder = find_model(Path(model))
         self.classifier = Classifier(self.folder, threads=threads)
         self.record = _describe(ModelFolder(self.folder), self.classifier)
         self.info = self.classifier.info
@@ -167,7 +167,7 @@ def load(model: Path | str, *, threads: int | None = None) -> Model:
     return Model(model, threads=threads)
 
 
-def _find_model(place: Path) -> Path:
+def find_model(place: Path) -> Path:
     """Return the model folder: the folder itself, or the run's."""
     run = RunFolder(place)
     if not ModelFolder(place).info.exists() and ModelFolder(run.model).info.exists():
