@@ -558,7 +558,14 @@ SCENARIOS = [
     ),
     # Tables, and what is written.
     Scenario(
-        "Make a table of its class folders", lambda w: ["evaluate", w.model, "--data", w.images]
+        "Make a table of its class folders",
+        lambda w: w.plan(f"data.manifest={w.images}"),
+        fill={"MANIFEST.csv": "made.csv"},
+    ),
+    Scenario(
+        "--set layout=class/patient",
+        lambda w: ["evaluate", w.model, "--data", w.images / "benign"],
+        fill={"MANIFEST.csv": "made.csv"},
     ),
     Scenario("Choose another with -o", lambda w: w.audit("-o", w.recipe)),
     Scenario("Choose another folder with -o{}", lambda w: w.audit("-o", w.here)),

@@ -27,7 +27,8 @@ from eosin.cli.printing import dump_skipped, print_result, report_skipped
 def evaluate(
     run_or_model: Annotated[Path, typer.Argument(help="Run or model folder.")],
     data: Annotated[
-        Path | None, typer.Option(help="Manifest of external data (CSV or Parquet).")
+        Path | None,
+        typer.Option(metavar="SOURCE", help="External data: folder of images or table."),
     ] = None,
     pairs: Annotated[
         list[str] | None,
