@@ -5,6 +5,7 @@ import json
 import numpy as np
 import onnxruntime
 import pytest
+import torch
 from PIL import Image
 from tests.facts import tells
 
@@ -14,6 +15,7 @@ from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.versioned import read_document
 from eosin.commands.export import check_outputs
 from eosin.core.errors import ArtifactError
+from eosin.exporting.groovy import write_script
 from eosin.inference.classifier import Classifier
 from eosin.inference.selftest import unpack_images
 from eosin.recipe import recipe_from_dict
@@ -97,6 +99,83 @@ def test_an_ensemble_of_folds(folds_run, tiny_phantom, tmp_path):
     images = photos(tiny_phantom)
     found, _ = run_alone(result.file, np.stack(images))
     assert found == pytest.approx(probabilities(folds_run, images), abs=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("changes", [{}, {"augment": {"test_time": "dihedral"}}])
+def test_torchscript_says_the_same(changes, tiny_values, tiny_phantom, tiny_run, tmp_path):
+    values = tiny_values(tiny_phantom, **changes)
+    values["model"] |= {"preprocessing": "caffe"}
+    values["train"]["epochs"] = 1
+    run = eosin.train(recipe_from_dict(values), output=tmp_path / "run").run
+    result = eosin.export(run, to="torchscript", output=tmp_path / "exported")
+    assert result.parity["n_images"] == 8
+    images = np.stack(photos(tiny_phantom, 1))
+    network = torch.jit.load(str(result.file))
+    logits = network(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255)
+    found = logits.softmax(-1).detach().numpy()
+    assert found == pytest.approx(probabilities(run, list(images)), abs=1e-5)
+    assert eosin.load(result.folder).selftest().agreement.n_images == 8
+
+
+def test_ensembles_become_torchscript(folds_run, tiny_run, tiny_values, tiny_phantom, tmp_path):
+    values = tiny_values(tiny_phantom)
+    values["model"] |= {"input_px": 52, "preprocessing": "caffe"}
+    values["train"]["epochs"] = 1
+    small = eosin.train(recipe_from_dict(values), output=tmp_path / "small").run
+    joined = eosin.ensemble([tiny_run, small], output=tmp_path / "joined").run
+    for name, run in (("folds", folds_run), ("chosen", joined)):
+        result = eosin.export(run, to="torchscript", output=tmp_path / name)
+        assert result.parity["probability_gap"] <= 1e-4
+
+
+def test_a_folder_for_qupath_and_wsinfer(command, model, tmp_path):
+    edit(model, lambda values: values.update(mpp=None))
+    folder = tmp_path / "qupath"
+    result = command("export", model, "--to", "wsinfer", "-o", folder)
+    assert (result.status, folder.exists()) == (2, False)
+    assert "--mpp" in result.complaint
+    assert command("export", model, "--to", "wsinfer", "--mpp", "-1", "-o", folder).status == 2
+    result = command("export", model, "--to", "wsinfer", "--mpp", "0.5", "-o", folder)
+    assert result.status == 0, result.err
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("README.md", "apply_threshold.groovy", "config.json", "torchscript_model.pt"),
+        "wsinfer-zoo-registry.json",
+    ]
+    config = json.loads((folder / "config.json").read_text())
+    resize, tensor, normalise = config.pop("transform")
+    assert config == {
+        "spec_version": "1.0",
+        "architecture": "light_cnn",
+        "num_classes": 2,
+        "class_names": ["benign", "malignant"],
+        "patch_size_pixels": 64,
+        "spacing_um_px": 0.5,
+    }
+    assert resize == {"name": "Resize", "arguments": {"size": 64}}
+    assert (tensor["name"], normalise["name"]) == ("ToTensor", "Normalize")
+    assert json.loads((folder / "wsinfer-zoo-registry.json").read_text()) == {"models": {}}
+    assert "Research use only" in (folder / "README.md").read_text()
+    script = (folder / "apply_threshold.groovy").read_text()
+    threshold = read_document(model / "model.json", ModelInfo).threshold.value
+    assert tells(script, "['benign', 'malignant']", "'malignant'", f"{threshold}d", "setPathClass")
+
+
+def test_a_known_scale_is_kept(command, model, tmp_path):
+    edit(model, lambda values: values.update(mpp=0.25))
+    result = command("export", model, "--to", "wsinfer", "--mpp", "0.5", "-o", tmp_path / "out")
+    assert result.status == 2
+    assert "0.25" in result.complaint
+
+
+def test_names_are_text_in_the_script(tiny_run, tmp_path):
+    info = read_document(tiny_run / "model" / "model.json", ModelInfo)
+    names = ("it's ${1}", 'a "b" \\ ü')
+    none = info.threshold.model_copy(update={"value": None})
+    changes = {"class_names": names, "threshold": none, "abstention": None}
+    write_script(tmp_path / "script.groovy", info.model_copy(update=changes))
+    text = (tmp_path / "script.groovy").read_text()
+    assert r"""def names = ['it\'s ${1}', 'a "b" \\ \u00fc']""" in text.splitlines()
 
 
 def edit(model, change):

@@ -7,6 +7,7 @@ typed by a test that ``ELSEWHERE`` names.
 
 import ast
 import functools
+import json
 import re
 import shlex
 import shutil
@@ -38,7 +39,7 @@ TYPED = re.compile(
 #: Options whose value is the next word.
 VALUED = {
     "--set", "--map", "--data", "--label", "--patient", "--resume", "--features", "--split", "-o",
-    "--time-limit", "--method",
+    "--time-limit", "--method", "--mpp",
 }  # fmt: skip
 
 
@@ -337,6 +338,12 @@ def elsewhere(run):
     return run
 
 
+def without_scale(run):
+    values = json.loads((run / "model" / "model.json").read_text())
+    (run / "model" / "model.json").write_text(json.dumps({**values, "mpp": None}))
+    return run
+
+
 def without_split(run):
     table = pd.read_csv(run / "manifest.csv", dtype=str).drop(columns="split")
     table.to_csv(run / "manifest.csv", index=False)
@@ -378,6 +385,11 @@ SCENARIOS = [
             "cam",
         ],
         n_replaced=2,
+    ),
+    Scenario(
+        "Give the µm per pixel",
+        lambda w: ["export", without_scale(w.copy_run()), "--to", "wsinfer", "-o", "made"],
+        {"X": "0.5"},
     ),
     # What a recipe says.
     Scenario(
@@ -571,7 +583,14 @@ SCENARIOS = [
     ),
     # Tables, and what is written.
     Scenario(
-        "Make a table of its class folders", lambda w: ["evaluate", w.model, "--data", w.images]
+        "Make a table of its class folders",
+        lambda w: w.plan(f"data.manifest={w.images}"),
+        fill={"MANIFEST.csv": "made.csv"},
+    ),
+    Scenario(
+        "--set layout=class/patient",
+        lambda w: ["evaluate", w.model, "--data", w.images / "benign"],
+        fill={"MANIFEST.csv": "made.csv"},
     ),
     Scenario("Choose another with -o", lambda w: w.audit("-o", w.recipe)),
     Scenario("Choose another folder with -o{}", lambda w: w.audit("-o", w.here)),

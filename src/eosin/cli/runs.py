@@ -27,7 +27,8 @@ from eosin.cli.printing import dump_skipped, message, print_result, report_skipp
 def evaluate(
     run_or_model: Annotated[Path, typer.Argument(help="Run or model folder.")],
     data: Annotated[
-        Path | None, typer.Option(help="Manifest of external data (CSV or Parquet).")
+        Path | None,
+        typer.Option(metavar="SOURCE", help="External data: folder of images or table."),
     ] = None,
     pairs: Annotated[
         list[str] | None,
@@ -222,7 +223,17 @@ def report(
 
 def export(
     run_or_model: Annotated[Path, typer.Argument(help="Run or model folder.")],
-    to: Annotated[str, typer.Option(metavar="FORMAT", help="onnx: one file, from RGB images on.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="FORMAT",
+            help="onnx: one file, from RGB images on; torchscript; wsinfer, for QuPath.",
+        ),
+    ],
+    mpp: Annotated[
+        float | None,
+        typer.Option(help="µm per pixel at the network's input, if the model does not know it."),
+    ] = None,
     output: Output = None,
     as_json: AsJson = False,
 ) -> None:
@@ -230,5 +241,5 @@ def export(
     from eosin.commands.export import export as run_export
     from eosin.commands.export import format_result
 
-    result = run_export(run_or_model, to=to, output=output)
+    result = run_export(run_or_model, to=to, mpp=mpp, output=output)
     print_result(format_result(result), result, as_json=as_json)

@@ -19,7 +19,7 @@ from eosin.artifacts.layout import ModelFolder
 from eosin.artifacts.model import Embedding, ModelInfo
 from eosin.commands.load import find_model
 from eosin.core.display import Shown
-from eosin.core.errors import ArtifactError, UnknownNameError
+from eosin.core.errors import ArtifactError, UnknownNameError, UsageError
 from eosin.core.files import check_output, explain_os_errors
 from eosin.core.types import Image
 from eosin.experiment.environment import default_output
@@ -28,9 +28,11 @@ from eosin.inference.classifier import MAX_PROBABILITY_GAP, Classifier
 from eosin.inference.selftest import find_selftest, unpack_images
 from eosin.runtime.door import missing_train_extra
 
-KINDS = ("onnx",)
+KINDS = ("onnx", "torchscript", "wsinfer")
 #: Largest difference of a probability where the file resizes an image itself.
 MAX_RESIZE_GAP = 1e-2
+#: µm per pixel of an input, as in ``model.json``.
+_MAX_MPP = 1e4
 
 
 @dataclass(frozen=True, repr=False)
@@ -53,7 +55,13 @@ class ExportResult(Shown):
         return {"file": self.file, **self.parity}
 
 
-def export(run_or_model: Path | str, *, to: str, output: Path | str | None = None) -> ExportResult:
+def export(
+    run_or_model: Path | str,
+    *,
+    to: str,
+    mpp: float | None = None,
+    output: Path | str | None = None,
+) -> ExportResult:
     """Export a model for other programs.
 
     The exported file is compared with the model on the model's test images, in probabilities and
@@ -61,12 +69,15 @@ def export(run_or_model: Path | str, *, to: str, output: Path | str | None = Non
 
     Args:
         run_or_model: Run folder or model folder.
-        to: ``onnx``: one file from 8-bit RGB images to calibrated probabilities.
+        to: ``onnx``: one file from 8-bit RGB images to calibrated probabilities; ``torchscript``;
+            ``wsinfer``: a folder for QuPath's WSInfer extension and for WSInfer.
+        mpp: µm per pixel at the network's input, of a model that does not know it.
         output: New or empty folder; ``runs/export-<UTC time>`` by default.
 
     Raises:
         ArtifactError: The model cannot be exported so, or the exported file's outputs differ.
         UnknownNameError: ``to`` is none of the kinds.
+        UsageError: The scale is needed and unknown, or given and known.
         MissingPartError: The training extra is not installed.
         OutputError: The folder is not empty, or cannot be written.
     """
@@ -74,17 +85,41 @@ def export(run_or_model: Path | str, *, to: str, output: Path | str | None = Non
         raise UnknownNameError(f"unknown format {to!r}", hint=f"Choose one: {', '.join(KINDS)}")
     target = Path(output or default_output("export"))
     check_output(target)
-    if find_module("onnx") is None:
-        raise missing_train_extra("onnx")
+    for package in ("onnx", "torch"):
+        if find_module(package) is None:
+            raise missing_train_extra(package)
     classifier = Classifier(find_model(Path(run_or_model)))
     source = ModelFolder(find_model(Path(run_or_model)))
     check_images(source, classifier.info)
+    info = with_scale(classifier.info, mpp, is_needed=to == "wsinfer")
     with _new_folder(target) as place:
         folder = ModelFolder(place)
-        copy_model(source, folder)
-        parity = _export_onnx(folder, classifier)
-        write_model(folder, classifier.info)
-    return ExportResult(target, ModelFolder(target).standalone, parity)
+        if to == "wsinfer":
+            file, parity = _export_wsinfer(source, place, classifier, info)
+        else:
+            copy_model(source, folder)
+            write = _export_onnx if to == "onnx" else _export_torchscript
+            file, parity = write(folder, classifier, info)
+            write_model(folder, info)
+    return ExportResult(target, target / file.name, parity)
+
+
+def with_scale(info: ModelInfo, mpp: float | None, *, is_needed: bool) -> ModelInfo:
+    """Return a model's description with a scale that it lacked.
+
+    Raises:
+        UsageError: The scale is needed and unknown, given and known, or no positive number.
+    """
+    if mpp is not None and not 0 < mpp <= _MAX_MPP:
+        raise UsageError(f"{mpp} µm per pixel is no scale: a number above 0 is needed")
+    if mpp is not None and info.mpp is not None:
+        raise UsageError(f"the model's scale is known: {info.mpp:g} µm per pixel")
+    if mpp is None and info.mpp is None and is_needed:
+        raise UsageError(
+            "the model does not know its scale, which WSInfer needs",
+            hint="Give the µm per pixel at the network's input: --mpp X",
+        )
+    return info if mpp is None else info.model_copy(update={"mpp": mpp})
 
 
 def format_result(result: ExportResult) -> list[str]:
@@ -152,7 +187,41 @@ def _new_folder(target: Path) -> Iterator[Path]:
             place.replace(target)
 
 
-def _export_onnx(folder: ModelFolder, classifier: Classifier) -> dict[str, float]:
+def _export_torchscript(
+    folder: ModelFolder, classifier: Classifier, info: ModelInfo
+) -> tuple[Path, dict[str, float]]:
+    from eosin.exporting.torchscript import write_torchscript
+
+    write_torchscript(folder.weights, folder.torchscript, info)
+    return folder.torchscript, _check_torchscript(folder.torchscript, classifier)
+
+
+def _export_wsinfer(
+    source: ModelFolder, place: Path, classifier: Classifier, info: ModelInfo
+) -> tuple[Path, dict[str, float]]:
+    """Write the files of WSInfer; ArtifactError if the input is not square."""
+    from eosin.exporting.torchscript import write_wsinfer
+
+    height, width = info.preprocessing.input_px
+    if height != width:
+        raise ArtifactError(f"WSInfer takes square images; the model's are {height} × {width}")
+    card = source.card_text.read_text(encoding="utf-8") if source.card_text.exists() else ""
+    file = write_wsinfer(source.weights, place, info, card)
+    return file, _check_torchscript(file, classifier)
+
+
+def _check_torchscript(file: Path, classifier: Classifier) -> dict[str, float]:
+    from eosin.exporting.torchscript import run_torchscript
+
+    images = np.asarray(unpack_images(classifier.info))
+    found = run_torchscript(file, images)
+    gap = check_outputs(classifier, images, found, MAX_PROBABILITY_GAP)
+    return {"n_images": len(images), "probability_gap": gap}
+
+
+def _export_onnx(
+    folder: ModelFolder, classifier: Classifier, info: ModelInfo
+) -> tuple[Path, dict[str, float]]:
     """Write the self-contained file, and compare it with the model.
 
     Raises:
@@ -161,7 +230,6 @@ def _export_onnx(folder: ModelFolder, classifier: Classifier) -> dict[str, float
     from eosin.exporting.standalone import write_standalone
     from eosin.inference.onnx import OnnxNetwork
 
-    info = classifier.info
     write_standalone(folder.onnx, folder.standalone, info)
     network = OnnxNetwork(folder.standalone, output="probabilities")
     images = np.asarray(unpack_images(info))
@@ -172,7 +240,7 @@ def _export_onnx(folder: ModelFolder, classifier: Classifier) -> dict[str, float
         read = np.stack([read_array("image", image, info.preprocessing) for image in larger])
         parity = check_outputs(classifier, read, network.run(larger), MAX_RESIZE_GAP)
         found["resized_probability_gap"] = parity
-    return found
+    return folder.standalone, found
 
 
 def _enlarge(image: Image) -> Image:
