@@ -18,7 +18,6 @@ patient crosses a split, and the audit reports that.
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 from collections import Counter, defaultdict
@@ -187,12 +186,6 @@ def recognise_layout(root: Path) -> str:
         return "split/class"
     if _are_patients_above(rows):
         return "patient/class"
-    if inner := _find_inner(root, rows):
-        raise DataError(
-            f"at least two classes are needed, but {root} has the only folder {rows[0].label!r}",
-            hint=f"If {inner.name} contains the folders of the classes, name it: "
-            f"{shlex.quote(str(inner))}",
-        )
     if patients := _find_flat_patients(rows):
         raise DataError(
             f"{root} contains {len(patients)} folders ({some(patients, 3)}): they look like "
@@ -202,15 +195,6 @@ def recognise_layout(root: Path) -> str:
             "add --set data.options.layout=class/patient",
         )
     return "class/patient"
-
-
-def _find_inner(root: Path, rows: Sequence[_Row]) -> Path | None:
-    """Return the first folder below a root of one folder that contains several, if any."""
-    if len({row.label for row in rows}) > 1:
-        return None
-    shared = Path(os.path.commonpath([PurePosixPath(row.path).parent for row in rows]))
-    several = {PurePosixPath(row.path).relative_to(shared).parts[0] for row in rows}
-    return root / shared if len(several) > 1 and len(rows) > len(several) else None
 
 
 def _are_splits(rows: Sequence[_Row]) -> bool:
