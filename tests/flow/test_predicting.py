@@ -245,7 +245,7 @@ def test_every_format_has_the_same_numbers(command, model, two, tmp_path):
     rows = json.loads(command("predict", model, *two, "--json").out)["predictions"]
     printed = pd.read_csv(io.StringIO(command("predict", model, *two).out))
     tables = [printed]
-    for name in ("a.csv", "a.parquet"):
+    for name in ("one.csv", "two.parquet"):
         assert command("predict", model, *two, "-o", tmp_path / name).status == 0
         read = pd.read_csv if name.endswith("csv") else pd.read_parquet
         tables.append(read(tmp_path / name))

@@ -130,7 +130,8 @@ def _verify(folder: ModelFolder, name: str, expected: str) -> None:
             f"{path} cannot be read: {error.strerror}", hint=_copy_again(start="Copy")
         ) from error
     if found != expected:
-        n = next(n for n in range(_DIGITS, len(found) + 1) if found[:n] != expected[:n])
+        most = max(len(found), len(expected))
+        n = next(n for n in range(_DIGITS, most + 1) if found[:n] != expected[:n])
         raise ArtifactError(
             f"{path} is not the file that the model was saved with, or {folder.info.name} was "
             f"edited: its SHA-256 is {_start(found, n)}, {folder.info.name} lists "
