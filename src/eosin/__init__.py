@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from eosin.commands.doctor import doctor as doctor
     from eosin.commands.ensemble import ensemble as ensemble
     from eosin.commands.evaluate import evaluate as evaluate
+    from eosin.commands.export import export as export
     from eosin.commands.load import load as load
     from eosin.commands.load_run import load_run as load_run
     from eosin.commands.models import models as models
@@ -84,6 +85,7 @@ _EXPORTS = {
     "doctor": "eosin.commands.doctor",
     "ensemble": "eosin.commands.ensemble",
     "evaluate": "eosin.commands.evaluate",
+    "export": "eosin.commands.export",
     "fetch": "eosin.commands.data_fetch",
     "list": "eosin.commands.data_list",
     "load": "eosin.commands.load",
@@ -125,6 +127,7 @@ __all__ = [
     "doctor",
     "ensemble",
     "evaluate",
+    "export",
     "fetch",
     "load",
     "load_run",

@@ -12,8 +12,8 @@ from eosin.core import errors
 LONGEST_FILE = 400
 VERBS = {
     "audit", "cache", "check", "compare", "convert", "demo", "doctor", "ensemble", "evaluate",
-    "fetch", "list", "load", "load_run", "manifest", "models", "plan", "predict", "recipes",
-    "report", "reproduce", "train",
+    "export", "fetch", "list", "load", "load_run", "manifest", "models", "plan", "predict",
+    "recipes", "report", "reproduce", "train",
 }  # fmt: skip
 # Each of these runs code that a file brings along.
 UNPICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}

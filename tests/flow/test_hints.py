@@ -7,6 +7,7 @@ typed by a test that ``ELSEWHERE`` names.
 
 import ast
 import functools
+import json
 import re
 import shlex
 import shutil
@@ -29,7 +30,7 @@ from eosin.recipe import recipe_from_dict
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "eosin"
-VERBS = "compare|convert|data|demo|doctor|ensemble|evaluate|models|predict|recipes|report"
+VERBS = "compare|convert|data|demo|doctor|ensemble|evaluate|export|models|predict|recipes|report"
 VERBS += "|reproduce|train"
 #: What somebody would type.
 TYPED = re.compile(
@@ -38,7 +39,7 @@ TYPED = re.compile(
 #: Options whose value is the next word.
 VALUED = {
     "--set", "--map", "--data", "--label", "--patient", "--resume", "--features", "--split", "-o",
-    "--time-limit",
+    "--time-limit", "--mpp",
 }  # fmt: skip
 
 
@@ -337,6 +338,12 @@ def elsewhere(run):
     return run
 
 
+def without_scale(run):
+    values = json.loads((run / "model" / "model.json").read_text())
+    (run / "model" / "model.json").write_text(json.dumps({**values, "mpp": None}))
+    return run
+
+
 def without_split(run):
     table = pd.read_csv(run / "manifest.csv", dtype=str).drop(columns="split")
     table.to_csv(run / "manifest.csv", index=False)
@@ -374,6 +381,11 @@ SCENARIOS = [
         lambda w: ["evaluate", without_split(w.copy_run())],
         {"MANIFEST.csv": "outside.csv"},
         before=lambda w: w.outside("benign", "malignant"),
+    ),
+    Scenario(
+        "Give the µm per pixel",
+        lambda w: ["export", without_scale(w.copy_run()), "--to", "wsinfer", "-o", "made"],
+        {"X": "0.5"},
     ),
     # What a recipe says.
     Scenario(
@@ -569,7 +581,14 @@ SCENARIOS = [
     ),
     # Tables, and what is written.
     Scenario(
-        "Make a table of its class folders", lambda w: ["evaluate", w.model, "--data", w.images]
+        "Make a table of its class folders",
+        lambda w: w.plan(f"data.manifest={w.images}"),
+        fill={"MANIFEST.csv": "made.csv"},
+    ),
+    Scenario(
+        "--set layout=class/patient",
+        lambda w: ["evaluate", w.model, "--data", w.images / "benign"],
+        fill={"MANIFEST.csv": "made.csv"},
     ),
     Scenario("Choose another with -o", lambda w: w.audit("-o", w.recipe)),
     Scenario("Choose another folder with -o{}", lambda w: w.audit("-o", w.here)),

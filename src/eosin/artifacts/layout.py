@@ -244,9 +244,20 @@ class ModelFolder:
         return self.root / "model.onnx"
 
     @property
+    def standalone(self) -> Path:
+        """Exported: ``images`` (N, height, width, 3) uint8 RGB → ``probabilities`` (N, K)."""
+        return self.root / "classifier.onnx"
+
+    @property
+    def torchscript(self) -> Path:
+        """Exported: RGB (N, 3, H, W) float32, 0 to 1 → logits (N, K), over the temperature."""
+        return self.root / "torchscript_model.pt"
+
+    @property
     def listed(self) -> tuple[Path, ...]:
         """The files whose SHA-256 :attr:`info` lists, as far as they exist."""
-        return (self.weights, self.onnx, self.profile, self.card, self.card_text)
+        networks = (self.weights, self.onnx, self.standalone, self.torchscript)
+        return (*networks, self.profile, self.card, self.card_text)
 
 
 @dataclass(frozen=True)

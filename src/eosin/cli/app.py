@@ -192,7 +192,9 @@ def train(
     return report_skipped(len(result.skipped), *result.skipped_lists, allowed=allow_skipped)
 
 
-for _command in (runs.evaluate, runs.ensemble, runs.compare, runs.reproduce, runs.report):
+for _command in (
+    *(runs.evaluate, runs.ensemble, runs.compare, runs.reproduce, runs.report, runs.export),
+):
     app.command()(_command)
 
 

@@ -129,7 +129,7 @@ def check(
 
 @data.command("audit")
 def audit(
-    manifest: Annotated[Path, typer.Argument(help="Manifest.")],
+    manifest: Annotated[Path, typer.Argument(metavar="SOURCE", help="Folder of images or table.")],
     output: OptionalOutput = None,
     label: LabelColumn = "label",
     path_column: PathColumn = "path",

@@ -27,7 +27,8 @@ from eosin.cli.printing import dump_skipped, print_result, report_skipped
 def evaluate(
     run_or_model: Annotated[Path, typer.Argument(help="Run or model folder.")],
     data: Annotated[
-        Path | None, typer.Option(help="Manifest of external data (CSV or Parquet).")
+        Path | None,
+        typer.Option(metavar="SOURCE", help="External data: folder of images or table."),
     ] = None,
     pairs: Annotated[
         list[str] | None,
@@ -183,3 +184,27 @@ def report(
 
     page = write(run, pseudonymise=pseudonymise, output=output)
     print_result(f"report {page}", {"report": page}, as_json=as_json)
+
+
+def export(
+    run_or_model: Annotated[Path, typer.Argument(help="Run or model folder.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="FORMAT",
+            help="onnx: one file, from RGB images on; torchscript; wsinfer, for QuPath.",
+        ),
+    ],
+    mpp: Annotated[
+        float | None,
+        typer.Option(help="µm per pixel at the network's input, if the model does not know it."),
+    ] = None,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Export a model for other programs, after comparing their outputs."""
+    from eosin.commands.export import export as run_export
+    from eosin.commands.export import format_result
+
+    result = run_export(run_or_model, to=to, mpp=mpp, output=output)
+    print_result(format_result(result), result, as_json=as_json)

@@ -96,7 +96,7 @@ class Model:
     """
 
     def __init__(self, model: Path | str, *, threads: int | None = None) -> None:
-        folder = _find_model(Path(model))
+        folder = find_model(Path(model))
         self._classifier = Classifier(folder, threads=threads)
         self._record = _describe(ModelFolder(folder), self._classifier)
         self.info = self._classifier.info
@@ -164,7 +164,7 @@ def load(model: Path | str, *, threads: int | None = None) -> Model:
     return Model(model, threads=threads)
 
 
-def _find_model(place: Path) -> Path:
+def find_model(place: Path) -> Path:
     """Return the model folder: the folder itself, or the run's."""
     run = RunFolder(place)
     if not ModelFolder(place).info.exists() and ModelFolder(run.model).info.exists():

@@ -22,7 +22,7 @@ from eosin.artifacts.model import ModelInfo
 from eosin.core.errors import ArtifactError
 from eosin.core.text import printable
 from eosin.core.threads import thread_limit
-from eosin.core.types import FloatArray
+from eosin.core.types import FloatArray, Image
 from eosin.inference.graphs import check_graph
 
 _LOG = logging.getLogger(__name__)
@@ -47,12 +47,13 @@ class OnnxNetwork:
         path: The ONNX file.
         threads: Threads inside an operator; by default as many as `--threads` allows, else ONNX
             Runtime's own choice.
+        output: Name of its output.
 
     Raises:
         ArtifactError: The file is absent, does not load, or has parts that are not allowed.
     """
 
-    def __init__(self, path: Path, *, threads: int | None = None) -> None:
+    def __init__(self, path: Path, *, threads: int | None = None, output: str = "logits") -> None:
         if not path.exists():
             raise ArtifactError(f"{path} does not exist", hint="Train again, or copy the folder")
         try:
@@ -64,7 +65,7 @@ class OnnxNetwork:
         self.engine = f"ONNX Runtime {onnxruntime.__version__}"
         shown = "its own choice" if threads is None else threads
         _LOG.debug(f"{printable(path)} runs in {self.engine}, threads: {shown}")
-        self._path = path
+        self._path, self._output = path, output
         self._n_logits: int | None = None
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _FATAL
@@ -104,14 +105,14 @@ class OnnxNetwork:
             )
         self._n_logits = len(info.class_names)
 
-    def run(self, images: FloatArray) -> FloatArray:
+    def run(self, images: FloatArray | Image) -> FloatArray:
         """Return the logits (N, K) of prepared images (N, C, H, W).
 
         Raises:
             ArtifactError: The network fails, or its output has another type or shape.
         """
         with self._explained("run"):
-            (logits,) = self._session.run(["logits"], {"images": images})
+            (logits,) = self._session.run([self._output], {"images": images})
         found = np.asarray(logits)
         if self._n_logits is not None and found.shape != (len(images), self._n_logits):
             raise ArtifactError(

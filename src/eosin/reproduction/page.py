@@ -210,7 +210,7 @@ def _values_table(item: Item, values: Sequence[ReproducedValue]) -> Table | None
 def _verdict_text(value: ReproducedValue, note: str) -> str:
     """Return verdict and reason, and the note on the printed value where it is not the reason."""
     found = ": ".join(filter(None, (value.verdict, value.reason)))
-    return " · ".join(filter(None, (found, "" if note == value.reason else note)))
+    return " · ".join(filter(None, (found, "" if note in value.reason else note)))
 
 
 def _number(value: float | None, printed: str, unit: str) -> str | None:

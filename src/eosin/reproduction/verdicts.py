@@ -149,6 +149,5 @@ def _difference(cell: Cell, ours: float) -> Verdict:
     if cell.unit == "%":
         text = f"by {100 * (ours - printed):+.1f} points"
     else:
-        share = f" ({ours / printed - 1:+.1%})" if printed else ""
-        text = f"by {ours - printed:+,.4g}{share}"
-    return Verdict(DIFFERS, "; ".join(filter(None, (text, cell.note))))
+        text = f"by {ours / printed - 1:+.1%}" if printed else f"by {ours:+,.4g}"
+    return Verdict(DIFFERS, text)
