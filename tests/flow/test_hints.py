@@ -30,8 +30,8 @@ from eosin.recipe import recipe_from_dict
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "eosin"
-VERBS = "compare|convert|data|demo|doctor|ensemble|evaluate|export|models|predict|recipes|report"
-VERBS += "|reproduce|train"
+VERBS = "compare|convert|data|demo|doctor|ensemble|evaluate|explain|export|models|predict|recipes"
+VERBS += "|report|reproduce|train"
 #: What somebody would type.
 TYPED = re.compile(
     rf"(?<![-\w])(--[a-z]+\b|--\{{\}}|-o\b|eosin (?:{VERBS})\b|pip install\b|export [A-Z{{])"
@@ -39,7 +39,7 @@ TYPED = re.compile(
 #: Options whose value is the next word.
 VALUED = {
     "--set", "--map", "--data", "--label", "--patient", "--resume", "--features", "--split", "-o",
-    "--time-limit", "--mpp",
+    "--time-limit", "--method", "--mpp",
 }  # fmt: skip
 
 
@@ -381,6 +381,19 @@ SCENARIOS = [
         lambda w: ["evaluate", without_split(w.copy_run())],
         {"MANIFEST.csv": "outside.csv"},
         before=lambda w: w.outside("benign", "malignant"),
+    ),
+    Scenario(
+        "cam.py: Use --method occlusion",
+        lambda w: [
+            "explain",
+            w.run,
+            next(w.images.rglob("*.png")),
+            "-o",
+            w.here / "maps",
+            "--method",
+            "cam",
+        ],
+        n_replaced=2,
     ),
     Scenario(
         "Give the µm per pixel",

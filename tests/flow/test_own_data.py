@@ -144,6 +144,15 @@ def test_too_few_patients_of_a_class_stop_before_a_split_is_promised(command, dr
     assert not tells(result.err, "Reading")
 
 
+def test_a_time_limit_reads_and_audits_the_images_once(command, draw):
+    line = ("train", draw("{label}/P{patient}/{n}.png"), "--positive", "tumour", "--plan")
+    result = command(*line, "--time-limit", "10h")
+    assert result.status == 0, result.err
+    lines = result.err.splitlines()
+    assert sum(tells(line, "Reading 24 images") for line in lines) == 1
+    assert sum(line.startswith("Audit") for line in lines) == 1
+
+
 def test_the_head_is_regularised_for_the_split_that_is_asked_for(draw):
     root = draw("{label}/P{patient}/{n}.png")
     # 24 images: the penalty is that of scikit-learn's C = 0.001, batch size * 2 / (C * n_train).
