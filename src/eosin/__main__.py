@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import io
+import json
 import logging
 import os
 import sys
 import traceback
+from contextlib import suppress
 from typing import Any
 
 import typer
@@ -65,13 +67,23 @@ def run(arguments: list[str] | None = None) -> None:
 def call(arguments: list[str], *, debug: bool = False) -> int:
     """Run the command and return its exit status; arguments as for :func:`run`."""
     with messages_on_stderr(), typed_hints(arguments):
-        return _call(arguments, debug=debug)
+        failure, status, error = _call(arguments, debug=debug)
+        if failure is None:
+            return status
+        if "--json" in arguments:
+            _print_failure(failure, status)
+        return _fail(failure, status, error)
 
 
-def _call(arguments: list[str], *, debug: bool) -> int:
+def _call(arguments: list[str], *, debug: bool) -> tuple[str | None, int, BaseException | None]:
+    """Return what failed, None if nothing; the exit status; the error."""
     nul = next((argument for argument in arguments if "\0" in argument), None)
     if nul is not None:
-        return _fail(f"an argument contains the character NUL, which no name can contain: {nul}", 2)
+        text = f"an argument contains the character NUL, which no name can contain: {nul}"
+        return text, 2, None
+    if "" in arguments:
+        # A path without characters is the working folder, which nobody named.
+        return "an argument is empty: is it a variable that is not set?", 2, None
     try:
         from eosin.cli.app import app
 
@@ -80,14 +92,14 @@ def _call(arguments: list[str], *, debug: bool) -> int:
         # The reader of the output closed the pipe (`eosin … | head`): there is nobody to print to.
         for stream in (sys.stdout, sys.stderr):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        return 1
+        return None, 1, None
     except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 -- the last resort of a command
         if debug:
             traceback.print_exc()
-        return _fail(*_diagnose(error), error)
+        return *_diagnose(error), error
     if status == INTERRUPTED:  # Typer's, after Ctrl-C
-        return _fail(_STOPPED, INTERRUPTED)
-    return status if isinstance(status, int) else 0
+        return _STOPPED, INTERRUPTED, None
+    return None, status if isinstance(status, int) else 0, None
 
 
 def _diagnose(error: BaseException) -> tuple[str, int]:
@@ -152,6 +164,12 @@ def _find_setting(error: Any) -> str:
 def _joined(text: str) -> str:
     """Join the lines of a text; libraries break theirs over several."""
     return " ".join(text.splitlines())
+
+
+def _print_failure(text: str, status: int) -> None:
+    """Print a failure where a program expects the JSON document of the result."""
+    with suppress(OSError, ValueError):  # stdout may be closed, or its disk full
+        typer.echo(json.dumps({"error": text, "exit_status": status}, indent=2))
 
 
 def _fail(text: str, status: int, error: BaseException | None = None) -> int:

@@ -257,6 +257,18 @@ def test_recipes_are_listed_shown_and_copied(command, tmp_path):
     assert command("recipes", "-o", tmp_path).status == 2
 
 
+def test_a_network_without_imagenet_weights_is_refused_before_its_training(command, draw, tmp_path):
+    root, out = draw("{label}/P{patient}/{n}.png"), tmp_path / "run"
+    line = ["train", root, "--positive", "tumour", "--set", "model.name=light_cnn"]
+    line += ["--set", "model.input_px=64"]
+    for more in (["--plan"], ["-o", out]):
+        result = command(*line, *more)
+        assert result.status == 2
+        assert tells(result.complaint, "no ImageNet weights", "light_cnn", "transfer.source=none")
+    assert not out.exists()
+    assert command(*line, "--plan", "--set", "transfer.source=none").status == 0
+
+
 LAYOUTS = [
     "{label}/P{patient}/{n}.png",
     "P{patient}/{label}/{n}.png",
