@@ -17,7 +17,7 @@ import typer
 from eosin.cli.messages import messages_on_stderr, record_failure
 from eosin.core.errors import INTERRUPTED, EosinError, is_lack_of_memory
 from eosin.core.files import hint_of
-from eosin.core.hints import typed_hints
+from eosin.core.hints import typed_hints, typed_value
 from eosin.core.places import cache_folder
 from eosin.core.text import listing, one_line, shorten
 
@@ -30,6 +30,11 @@ _NO_MEMORY = (
     "memory ran out. Use fewer or smaller images, a smaller train.batch_size, or a machine with "
     "more memory"
 )
+#: Commands that others have, and what does it here.
+_ELSEWHERE = {
+    "split": "eosin train draws the split, as data.split of the recipe says. To see it without "
+    "training: eosin train SOURCE --plan",
+}
 _STOPPED = "interrupted; no partial files were left"
 #: Most characters of a line on stderr, whatever a file's name or content adds.
 _LONGEST_LINE = 2000
@@ -61,7 +66,7 @@ def run(arguments: list[str] | None = None) -> None:
 
 def call(arguments: list[str], *, debug: bool = False) -> int:
     """Run the command and return its exit status; arguments as for :func:`run`."""
-    with messages_on_stderr(), typed_hints():
+    with messages_on_stderr(), typed_hints(arguments):
         failure, status, error = _call(arguments, debug=debug)
         if failure is None:
             return status
@@ -128,15 +133,32 @@ def _correct(error: Any) -> str:
     """Format a usage error with the command that shows the options."""
     if type(error).__name__ == "NoArgsIsHelpError":
         return f"missing command\n{error.format_message()}"
+    for name, where in _ELSEWHERE.items():
+        if f"No such command '{name}'" in str(error):
+            return f"No such command '{name}'. {where}"
     near = [f"'{name}'" for name in getattr(error, "possibilities", None) or ()]
     # Of a wrong value the formatted message names the option, whose own message does not.
     is_value = isinstance(error, typer.BadParameter)
     text = str(error.format_message() if is_value else error.message or error.format_message())
     text = text.rstrip(".")
-    if near:
+    if setting := _find_setting(error):
+        text += f". Did you mean '--set {setting}'?"
+    elif near:
         text += f". Did you mean {listing(near, 'or')}?"
     path = error.ctx.command_path if getattr(error, "ctx", None) is not None else "eosin"
     return f"{text}{'' if text.endswith('?') else '.'} See `{path} --help`"
+
+
+def _find_setting(error: Any) -> str:
+    """Return the setting of the recipe that was typed as an option, ``seed=1``; empty if none."""
+    option = str(getattr(error, "option_name", None) or "")
+    command = getattr(getattr(error, "ctx", None), "command", None)
+    if not any("--set" in one.opts for one in getattr(command, "params", ())):
+        return ""
+    from eosin.recipe.reading import find_key
+
+    key = find_key(option.lstrip("-").replace("-", "_"))
+    return f"{key}={typed_value(option) or 'VALUE'}" if key else ""
 
 
 def _joined(text: str) -> str:

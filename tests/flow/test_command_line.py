@@ -18,6 +18,10 @@ import eosin.__main__ as entry
         (["train", "--pln"], "--pln. Did you mean '--plan' or '--plugin'?"),
         (["predict"], "'model'. See `eosin predict --help`"),
         (["models", "--jsn"], "--jsn. Did you mean '--json'?"),
+        (["train", "a.toml", "--seed", "1"], "--seed. Did you mean '--set seed=1'?"),
+        (["train", "a.toml", "--epochs=3"], "Did you mean '--set train.epochs=3'?"),
+        (["data", "split", "a"], "eosin train SOURCE --plan"),
+        (["data", "list", "breakhi"], "Did you mean 'breakhis'?"),
         (["train"], "no recipe was given"),
         (["train", "--resume", "a", "-o", "b"], "-o and --resume cannot be combined"),
     ],
@@ -175,6 +179,14 @@ def test_global_flags_may_stand_anywhere(monkeypatch, capsys, tmp_path):
         assert ("Traceback" in capsys.readouterr().err) == bool(status)
         assert os.environ["EOSIN_OFFLINE"] == "1"
         monkeypatch.setenv("EOSIN_OFFLINE", "0")
+
+
+def test_the_facts_of_one_data_set_are_listed(command):
+    result = command("data", "list", "breakhis")
+    assert result.status == 0
+    assert tells(result.out, "breakhis", "CC BY 4.0", "benign and malignant", "7,909")
+    (only,) = json.loads(command("data", "list", "breakhis", "--json").out)
+    assert only["name"] == "breakhis"
 
 
 @pytest.mark.parametrize(

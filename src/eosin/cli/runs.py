@@ -108,7 +108,7 @@ def explain(
     allow_skipped: AllowSkipped = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show which places of an image speak for a class, and which against it."""
+    """Show where an image speaks for a class, and where against."""
     from eosin.commands.explain import explain as run_explanation
     from eosin.commands.explain import format_explanations
 
@@ -239,7 +239,7 @@ def export(
     output: Output = None,
     as_json: AsJson = False,
 ) -> None:
-    """Export a model for other programs, after comparing their outputs."""
+    """Export a model for other programs."""
     from eosin.commands.export import export as run_export
     from eosin.commands.export import format_result
 

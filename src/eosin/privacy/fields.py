@@ -39,7 +39,7 @@ SETTINGS = ("options", "arguments")
 #: Keys of pixels in text, where letters in a row occur by chance.
 PIXELS = ("images_base64",)
 #: Keys that are emptied: the state of the author's working tree, and free text.
-EMPTIED = {"git": None, "description": ""}
+EMPTIED = {"git": None, "description": "", "command": ""}
 #: Reasons why an image cannot be read that leave; any other leaves as the last of them.
 REASONS = (
     *("does not exist", "is truncated", "is damaged", "is empty", "has no pixels", "is packed"),
