@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from eosin.commands.doctor import doctor as doctor
     from eosin.commands.ensemble import ensemble as ensemble
     from eosin.commands.evaluate import evaluate as evaluate
+    from eosin.commands.explain import explain as explain
     from eosin.commands.export import export as export
     from eosin.commands.load import load as load
     from eosin.commands.load_run import load_run as load_run
@@ -85,6 +86,7 @@ _EXPORTS = {
     "doctor": "eosin.commands.doctor",
     "ensemble": "eosin.commands.ensemble",
     "evaluate": "eosin.commands.evaluate",
+    "explain": "eosin.commands.explain",
     "export": "eosin.commands.export",
     "fetch": "eosin.commands.data_fetch",
     "list": "eosin.commands.data_list",
@@ -127,6 +129,7 @@ __all__ = [
     "doctor",
     "ensemble",
     "evaluate",
+    "explain",
     "export",
     "fetch",
     "load",

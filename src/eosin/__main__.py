@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import io
+import json
 import logging
 import os
 import sys
 import traceback
+from contextlib import suppress
 from typing import Any
 
 import typer
@@ -15,7 +17,7 @@ import typer
 from eosin.cli.messages import messages_on_stderr, record_failure
 from eosin.core.errors import INTERRUPTED, EosinError, is_lack_of_memory
 from eosin.core.files import hint_of
-from eosin.core.hints import typed_hints
+from eosin.core.hints import typed_hints, typed_value
 from eosin.core.places import cache_folder
 from eosin.core.text import listing, one_line, shorten
 
@@ -28,6 +30,11 @@ _NO_MEMORY = (
     "memory ran out. Use fewer or smaller images, a smaller train.batch_size, or a machine with "
     "more memory"
 )
+#: Commands that others have, and what does it here.
+_ELSEWHERE = {
+    "split": "eosin train draws the split, as data.split of the recipe says. To see it without "
+    "training: eosin train SOURCE --plan",
+}
 _STOPPED = "interrupted; no partial files were left"
 #: Most characters of a line on stderr, whatever a file's name or content adds.
 _LONGEST_LINE = 2000
@@ -59,14 +66,24 @@ def run(arguments: list[str] | None = None) -> None:
 
 def call(arguments: list[str], *, debug: bool = False) -> int:
     """Run the command and return its exit status; arguments as for :func:`run`."""
-    with messages_on_stderr(), typed_hints():
-        return _call(arguments, debug=debug)
+    with messages_on_stderr(), typed_hints(arguments):
+        failure, status, error = _call(arguments, debug=debug)
+        if failure is None:
+            return status
+        if "--json" in arguments:
+            _print_failure(failure, status)
+        return _fail(failure, status, error)
 
 
-def _call(arguments: list[str], *, debug: bool) -> int:
+def _call(arguments: list[str], *, debug: bool) -> tuple[str | None, int, BaseException | None]:
+    """Return what failed, None if nothing; the exit status; the error."""
     nul = next((argument for argument in arguments if "\0" in argument), None)
     if nul is not None:
-        return _fail(f"an argument contains the character NUL, which no name can contain: {nul}", 2)
+        text = f"an argument contains the character NUL, which no name can contain: {nul}"
+        return text, 2, None
+    if "" in arguments:
+        # A path without characters is the working folder, which nobody named.
+        return "an argument is empty: is it a variable that is not set?", 2, None
     try:
         from eosin.cli.app import app
 
@@ -75,14 +92,14 @@ def _call(arguments: list[str], *, debug: bool) -> int:
         # The reader of the output closed the pipe (`eosin … | head`): there is nobody to print to.
         for stream in (sys.stdout, sys.stderr):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        return 1
+        return None, 1, None
     except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 -- the last resort of a command
         if debug:
             traceback.print_exc()
-        return _fail(*_diagnose(error), error)
+        return *_diagnose(error), error
     if status == INTERRUPTED:  # Typer's, after Ctrl-C
-        return _fail(_STOPPED, INTERRUPTED)
-    return status if isinstance(status, int) else 0
+        return _STOPPED, INTERRUPTED, None
+    return None, status if isinstance(status, int) else 0, None
 
 
 def _diagnose(error: BaseException) -> tuple[str, int]:
@@ -116,20 +133,43 @@ def _correct(error: Any) -> str:
     """Format a usage error with the command that shows the options."""
     if type(error).__name__ == "NoArgsIsHelpError":
         return f"missing command\n{error.format_message()}"
+    for name, where in _ELSEWHERE.items():
+        if f"No such command '{name}'" in str(error):
+            return f"No such command '{name}'. {where}"
     near = [f"'{name}'" for name in getattr(error, "possibilities", None) or ()]
     # Of a wrong value the formatted message names the option, whose own message does not.
     is_value = isinstance(error, typer.BadParameter)
     text = str(error.format_message() if is_value else error.message or error.format_message())
     text = text.rstrip(".")
-    if near:
+    if setting := _find_setting(error):
+        text += f". Did you mean '--set {setting}'?"
+    elif near:
         text += f". Did you mean {listing(near, 'or')}?"
     path = error.ctx.command_path if getattr(error, "ctx", None) is not None else "eosin"
     return f"{text}{'' if text.endswith('?') else '.'} See `{path} --help`"
 
 
+def _find_setting(error: Any) -> str:
+    """Return the setting of the recipe that was typed as an option, ``seed=1``; empty if none."""
+    option = str(getattr(error, "option_name", None) or "")
+    command = getattr(getattr(error, "ctx", None), "command", None)
+    if not any("--set" in one.opts for one in getattr(command, "params", ())):
+        return ""
+    from eosin.recipe.reading import find_key
+
+    key = find_key(option.lstrip("-").replace("-", "_"))
+    return f"{key}={typed_value(option) or 'VALUE'}" if key else ""
+
+
 def _joined(text: str) -> str:
     """Join the lines of a text; libraries break theirs over several."""
     return " ".join(text.splitlines())
+
+
+def _print_failure(text: str, status: int) -> None:
+    """Print a failure where a program expects the JSON document of the result."""
+    with suppress(OSError, ValueError):  # stdout may be closed, or its disk full
+        typer.echo(json.dumps({"error": text, "exit_status": status}, indent=2))
 
 
 def _fail(text: str, status: int, error: BaseException | None = None) -> int:

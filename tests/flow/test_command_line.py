@@ -18,6 +18,10 @@ import eosin.__main__ as entry
         (["train", "--pln"], "--pln. Did you mean '--plan' or '--plugin'?"),
         (["predict"], "'model'. See `eosin predict --help`"),
         (["models", "--jsn"], "--jsn. Did you mean '--json'?"),
+        (["train", "a.toml", "--seed", "1"], "--seed. Did you mean '--set seed=1'?"),
+        (["train", "a.toml", "--epochs=3"], "Did you mean '--set train.epochs=3'?"),
+        (["data", "split", "a"], "eosin train SOURCE --plan"),
+        (["data", "list", "breakhi"], "Did you mean 'breakhis'?"),
         (["train"], "no recipe was given"),
         (["train", "--resume", "a", "-o", "b"], "-o and --resume cannot be combined"),
     ],
@@ -175,3 +179,45 @@ def test_global_flags_may_stand_anywhere(monkeypatch, capsys, tmp_path):
         assert ("Traceback" in capsys.readouterr().err) == bool(status)
         assert os.environ["EOSIN_OFFLINE"] == "1"
         monkeypatch.setenv("EOSIN_OFFLINE", "0")
+
+
+def test_the_facts_of_one_data_set_are_listed(command):
+    result = command("data", "list", "breakhis")
+    assert result.status == 0
+    assert tells(result.out, "breakhis", "CC BY 4.0", "benign and malignant", "7,909")
+    (only,) = json.loads(command("data", "list", "breakhis", "--json").out)
+    assert only["name"] == "breakhis"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["models", "light_cn"],
+        ["predict", "absent", "image.png"],
+        ["data", "audit", "absent.csv"],
+        ["train", "--pln"],
+    ],
+)
+def test_a_failure_with_json_is_one_document_on_stdout_too(command, arguments):
+    result = command(*arguments, "--json")
+    document = json.loads(result.out)
+    assert document["exit_status"] == result.status > 0
+    assert f"eosin: {document['error']}" == result.complaint
+
+
+@pytest.mark.parametrize(
+    "arguments", [["predict", "model", ""], ["train", ""], ["data", "check", ""], ["report", ""]]
+)
+def test_an_empty_argument_is_not_the_working_folder(command, arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = command(*arguments)
+    assert result.status == 2
+    assert tells(result.complaint, "empty", "variable")
+
+
+def test_an_archive_is_not_a_badly_encoded_recipe(command, tmp_path):
+    (tmp_path / "images.zip").write_bytes(b"PK\x03\x04\x14\0\0\0\xff\xfe")
+    result = command("train", tmp_path / "images.zip", "--positive", "a")
+    assert result.status == 2
+    assert tells(result.complaint, "images.zip", "binary", "recipe", "folder", "unpack")
+    assert not tells(result.complaint, "UTF-8")

@@ -30,6 +30,6 @@ def test_nothing_is_overwritten_and_nothing_left(command, tmp_path):
     (tmp_path / "bad.pth").write_bytes(b"nothing of the kind")
     result = command("convert", tmp_path / "bad.pth")
     assert result.status == 1
-    assert command("convert", "").status == 1
+    assert command("convert", "").status == 2
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == ["bad.pth", "w.pth", "w.safetensors"]

@@ -9,7 +9,8 @@ import pytest
 from tests.facts import tells
 
 import eosin
-from eosin.artifacts.layout import RunFolder
+from eosin.artifacts.comparison import Comparison
+from eosin.artifacts.layout import ComparisonFolder, RunFolder
 from eosin.artifacts.metrics import read_metrics
 from eosin.artifacts.predictions import read_predictions
 from eosin.artifacts.run import SplitReport
@@ -122,3 +123,10 @@ def test_the_plan_lists_the_test_part(command, run):
     result = command("train", run.recipe, "--plan")
     assert result.status == 0, result.err
     assert tells(result.out, "0-0", "1-2", "test", "6 networks")
+
+
+def test_each_fold_s_network_is_a_block_of_a_range_test(run, tmp_path):
+    other = eosin.train(run.recipe, overrides=["train.lr=0.02"], output=tmp_path / "other")
+    found = eosin.compare([run.root, other.run], output=tmp_path / "compared")
+    tests = read_document(ComparisonFolder(found.page.parent).document, Comparison).ranges
+    assert [(len(test.rows), test.n_each) for test in tests] == [(2, len(FOLDS))]

@@ -334,3 +334,35 @@ def test_results_show_their_main_facts(model, table, tiny_run, tiny_values, tiny
         assert fact in page
         assert len(line) < 1000
         assert "\n" not in line
+
+
+def test_a_loaded_model_takes_a_table_s_column_of_paths(model, table):
+    loaded, paths = eosin.load(model), table["path"][:3]
+    expected = loaded.predict(list(paths)).table
+    for column in (paths.to_numpy(dtype=object), paths.to_numpy(dtype=str)):
+        pd.testing.assert_frame_equal(loaded.predict(column).table, expected)
+
+
+def test_the_byte_order_of_an_array_is_of_no_matter(model):
+    loaded = eosin.load(model)
+    pixels = np.random.default_rng(0).integers(0, 2**16, (64, 64, 3)).astype(np.uint16)
+    expected = loaded.predict(pixels).table
+    pd.testing.assert_frame_equal(loaded.predict(pixels.astype(">u2")).table, expected)
+
+
+def test_the_hint_for_shares_is_not_given_for_other_arrays(model):
+    loaded, pixels = eosin.load(model), np.zeros((64, 64, 3))
+    with pytest.raises(eosin.DataError, match="255"):
+        loaded.predict(pixels)
+    for other in (pixels.astype(np.int64), pixels > 0):
+        with pytest.raises(eosin.DataError) as caught:
+            loaded.predict(other)
+        assert "255" not in str(caught.value)
+
+
+def test_a_closed_file_and_an_empty_path_are_wrong_arguments(model, table):
+    with Path(table["path"][0]).open("rb") as file:
+        pass
+    for wrong in (file, ""):
+        with pytest.raises(eosin.UsageError):
+            eosin.load(model).predict(wrong)

@@ -134,6 +134,25 @@ def penalty(source, **split):
     return make_default_recipe(source, overrides, estimate=lambda _: 0.0).train.l2
 
 
+@pytest.mark.parametrize("n", [1, 2])
+def test_too_few_patients_of_a_class_stop_before_a_split_is_promised(command, draw, n):
+    root = draw("{label}/P{patient}/{n}.png", patients=n)
+    result = command("train", root, "--positive", "tumour", "--plan")
+    assert result.status == 1
+    assert tells(result.complaint, "benign", "patient" if n == 1 else "patients", "3")
+    assert not tells(result.err, "fold cross-validation")
+    assert not tells(result.err, "Reading")
+
+
+def test_a_time_limit_reads_and_audits_the_images_once(command, draw):
+    line = ("train", draw("{label}/P{patient}/{n}.png"), "--positive", "tumour", "--plan")
+    result = command(*line, "--time-limit", "10h")
+    assert result.status == 0, result.err
+    lines = result.err.splitlines()
+    assert sum(tells(line, "Reading 24 images") for line in lines) == 1
+    assert sum(line.startswith("Audit") for line in lines) == 1
+
+
 def test_the_head_is_regularised_for_the_split_that_is_asked_for(draw):
     root = draw("{label}/P{patient}/{n}.png")
     # 24 images: the penalty is that of scikit-learn's C = 0.001, batch size * 2 / (C * n_train).
@@ -236,3 +255,79 @@ def test_recipes_are_listed_shown_and_copied(command, tmp_path):
     assert "exists" in again.complaint
     assert "lightcnn-idc" in command("recipes", "lightcnn-idk").complaint
     assert command("recipes", "-o", tmp_path).status == 2
+
+
+def test_a_network_without_imagenet_weights_is_refused_before_its_training(command, draw, tmp_path):
+    root, out = draw("{label}/P{patient}/{n}.png"), tmp_path / "run"
+    line = ["train", root, "--positive", "tumour", "--set", "model.name=light_cnn"]
+    line += ["--set", "model.input_px=64"]
+    for more in (["--plan"], ["-o", out]):
+        result = command(*line, *more)
+        assert result.status == 2
+        assert tells(result.complaint, "no ImageNet weights", "light_cnn", "transfer.source=none")
+    assert not out.exists()
+    assert command(*line, "--plan", "--set", "transfer.source=none").status == 0
+
+
+LAYOUTS = [
+    "{label}/P{patient}/{n}.png",
+    "P{patient}/{label}/{n}.png",
+    "{label}_P{patient}_{n}.png",
+    "test/{label}/P{patient}/{n}.png",
+]
+
+
+@pytest.mark.parametrize("pattern", LAYOUTS)
+def test_every_command_reads_a_folder_that_a_training_takes(
+    command, draw, tiny_run, messages, pattern
+):
+    root = draw(pattern)
+    make_default_recipe(root, {"data.positive": "tumour"}, estimate=lambda recipe: 0.0)
+    described = messages[0].replace(" (positive: tumour)", "")
+    audited = command("data", "audit", root, "--quick")
+    assert (audited.status, audited.err.splitlines()[0]) == (0, described)
+    assert tells(audited.out, "24 images", "6 patients")
+    out = root.parent / "evaluation"
+    judged = command("evaluate", tiny_run, "--data", root, "--map", "tumour=malignant", "-o", out)
+    assert (judged.status, judged.err.splitlines()[0]) == (0, described)
+    assert read_metrics(out / "metrics.json")["external"].n_images == 24
+
+
+def test_folders_of_splits_are_audited_as_splits(draw):
+    root = draw("train/{label}/P{patient}/{n}.png")
+    draw("test/{label}/P{patient}/{n}.png", patients=2)
+    report = eosin.audit(root, quick=True).report
+    assert {name: size.n_images for name, size in report.splits.items()} == {"train": 24, "test": 8}
+    assert {leak.kind for leak in report.leaks} >= {"same_group", "identical_bytes"}
+
+
+def test_the_groups_of_a_folder_are_repaired_in_a_table(draw, tmp_path):
+    root = draw("{label}/P{patient}/{n}.png")
+    (root / "tumour/P1/0.png").write_bytes((root / "tumour/P0/0.png").read_bytes())
+    eosin.audit(root, quick=True, repair=tmp_path / "new.csv")
+    table = pd.read_csv(tmp_path / "new.csv", dtype=str)
+    assert all((tmp_path / path).is_file() for path in table["path"])
+    joined = table.set_index("path")["group"]
+    assert joined["own/tumour/P1/0.png"] == joined["own/tumour/P0/0.png"] == "P0"
+
+
+@pytest.mark.parametrize("suffix", ["csv", "xlsx", "parquet", None])
+def test_every_command_reads_a_table_that_a_training_takes(draw, tiny_run, tmp_path, suffix):
+    root = draw("{label}/{patient}/{n}.png")
+    files = sorted(root.rglob("*.png"))
+    rows = [(str(file), file.parts[-3], file.parts[-2]) for file in files]
+    source = table = pd.DataFrame(rows, columns=["path", "label", "patient"])
+    if suffix is not None:
+        source = tmp_path / f"table.{suffix}"
+        write = {"csv": table.to_csv, "xlsx": table.to_excel, "parquet": table.to_parquet}
+        write[suffix](source, index=False)
+    assert eosin.audit(source, quick=True).report.n_groups == 6
+    labels = {"tumour": "malignant"}
+    found = eosin.evaluate(tiny_run, data=source, labels=labels, output=tmp_path / "evaluation")
+    assert found.metrics["external"].n_images == 24
+
+
+def test_a_run_folder_is_not_audited_as_images(command, tiny_run):
+    refused = command("data", "audit", tiny_run)
+    assert refused.status == 2
+    assert tells(refused.err, "run folder", tiny_run / "manifest.csv")

@@ -1,5 +1,6 @@
 """A user's own parts on the command line: mistakes in them, and what is printed of them."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,17 @@ def test_a_plugin_may_import_torchvision_beside_a_pytorch_without_cuda(plugin, m
     words = [sys.executable, "-m", "eosin", "data", "list", "--plugin", "my_views.py"]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_plugin_that_ends_python_is_an_error(command, own_registries, tmp_path):
+    (tmp_path / "my_end.py").write_text("import sys\nsys.exit('usage: my_end FILE')\n")
+    result = command("recipes", "--plugin", tmp_path / "my_end.py")
+    assert result.status == 2
+    assert tells(result.complaint, "my_end.py", "usage: my_end FILE", "line 2")
+
+
+def test_what_a_plugin_prints_is_not_in_the_document(command, own_registries, tmp_path):
+    (tmp_path / "my_words.py").write_text("print('loaded')\n")
+    result = command("data", "list", "--json", "--plugin", tmp_path / "my_words.py")
+    assert json.loads(result.out)
+    assert "loaded" in result.err

@@ -1,5 +1,6 @@
 """What ``predict`` takes and writes: tables, the record beside the predictions, no lost work."""
 
+import io
 import json
 import shlex
 import shutil
@@ -238,6 +239,20 @@ def test_a_table_of_images_is_predicted_as_the_images_are(
     result = command("predict", model, table, two[0])
     assert result.status == 0
     assert len(result.out.splitlines()) == 1 + 4
+
+
+def test_every_format_has_the_same_numbers(command, model, two, tmp_path):
+    rows = json.loads(command("predict", model, *two, "--json").out)["predictions"]
+    printed = pd.read_csv(io.StringIO(command("predict", model, *two).out))
+    tables = [printed]
+    for name in ("one.csv", "two.parquet"):
+        assert command("predict", model, *two, "-o", tmp_path / name).status == 0
+        read = pd.read_csv if name.endswith("csv") else pd.read_parquet
+        tables.append(read(tmp_path / name))
+    for column in ("prob_benign", "prob_malignant"):
+        for table in tables:
+            assert list(table[column]) == [row[column] for row in rows]
+    assert [row["abstained"] for row in rows] == list(printed["abstained"])
 
 
 def test_a_table_that_names_no_images_is_refused_by_its_column(command, model, tmp_path):

@@ -49,6 +49,17 @@ def test_the_commands_of_a_run_s_page_train_it_again(command, numpy_run, tmp_pat
     assert command(*recorded(run), "--plan").status == 0
 
 
+def test_a_run_records_what_was_typed_without_folders(command, recipe_file, tmp_path):
+    path = recipe_file(train={"epochs": 1}, model={"input_px": 52, "backend": "numpy"})
+    typed = ["train", path, "--set", "seed=3", "-o", tmp_path / "a run"]
+    assert command(*typed).status == 0
+    shown = ["train", "…/recipe.toml", "--set", "seed=3", "-o", "…/a run"]
+    assert recorded(tmp_path / "a run") == shown
+    page = (tmp_path / "a run" / "report.html").read_text(encoding="utf-8")
+    assert "eosin train …/recipe.toml" in html.unescape(page)
+    assert str(tmp_path) not in page
+
+
 def test_the_commands_of_an_evaluation_s_page_make_it_again(
     command, numpy_run, tmp_path, monkeypatch
 ):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from eosin.artifacts.tables import row_number
-from eosin.core.errors import ManifestError
+from eosin.core.errors import ManifestError, suggest
 from eosin.core.text import clean_name, is_name, is_text, is_unknown, quantity, shorten, some
 from eosin.core.types import SPLITS, TOGETHER
 
@@ -105,7 +105,8 @@ def _clean_splits(frame: Any, name: str) -> Iterator[str]:
             raise ManifestError(
                 f"{name}: `split` must be one of {', '.join(SPLITS)}, got {cell!r}"
                 f"{_first_row(frame, 'split', cell)}",
-                hint="Change these cells, or rename the column if it means something else",
+                hint=suggest(cell, SPLITS)
+                or "Change these cells, or rename the column if it means something else",
             )
     if known:
         frame["split"] = frame["split"].map(lambda cell: known.get(cell, cell))

@@ -16,7 +16,7 @@ from typing import Any
 
 from eosin.artifacts.tables import row_number
 from eosin.core.errors import ManifestError, close_matches
-from eosin.core.text import clean_name, is_unknown
+from eosin.core.text import clean_name, is_unknown, listing
 
 _ENDING = r"(s|(id|ids|no|nr|num|number|code|key|uid|uuid|identifier|name|names|index|barcode))*"
 _NEAR = {
@@ -80,9 +80,8 @@ def take_columns(frame: Any, columns: Columns | None, label: str, name: str) -> 
         own = {"patient": columns.patient, "group": columns.group}
         mapped |= {key: column for key, column in own.items() if column != key}
     mapped = {key: clean_name(column) for key, column in mapped.items()}
-    for key, column in mapped.items():
-        if column not in frame:
-            raise _missing(frame, columns, key, column, name)
+    if missing := {key: column for key, column in mapped.items() if column not in frame}:
+        raise _missing(frame, columns, missing, name)
     cells = {key: frame[column] for key, column in mapped.items()}
     for key, series in cells.items():
         frame[key] = series
@@ -98,21 +97,37 @@ def take_columns(frame: Any, columns: Columns | None, label: str, name: str) -> 
 
 
 def _missing(
-    frame: Any, columns: Columns | None, key: str, column: str, name: str
+    frame: Any, columns: Columns | None, missing: dict[str, str], name: str
 ) -> ManifestError:
+    """Return the error that names all missing columns, with what to type for all of them."""
     known = [str(one) for one in frame.columns]
-    near = find_near(key, known) if column == key else []
-    hint = close_matches(column, known)
-    if near and columns:
-        hint = f"Add {columns.option(key, near[0])}"
-    elif near:
-        hint = f"Rename the column {near[0]!r} to {key!r}"
-    elif (row := _find_header(frame, key, column)) is not None:
+    near = {key: find_near(key, known) if column == key else [] for key, column in missing.items()}
+    unclear = next((key for key, found in near.items() if not found), None)
+    if unclear is not None and (row := _find_header(frame, unclear, missing[unclear])) is not None:
         hint = f"Row {row} looks like the header: remove the rows above it"
-    elif column == key:
-        do = columns.option(key, "COLUMN") if columns else f"rename one to {key!r}"
-        hint += f"{'' if hint.endswith('?') else '.'} Name the right one: {do}"
-    return ManifestError(f"{name}: the column {column!r} is missing", hint=hint)
+    elif unclear is not None and missing[unclear] != unclear:  # the user's own choice
+        missing, hint = {unclear: missing[unclear]}, close_matches(missing[unclear], known)
+    else:
+        patients = find_near("patient", known)
+        if columns and not columns.independent and "patient" not in frame and patients:
+            missing, near = {**missing, "patient": "patient"}, {**near, "patient": patients}
+        hint = _name_columns(columns, near)
+        if unclear is not None:
+            matches = close_matches(unclear, known)
+            hint = f"{matches}{'' if matches.endswith('?') else '.'} Name the right one: {hint}"
+        else:
+            hint = f"Add {hint}" if columns else hint[0].upper() + hint[1:]
+    names = listing(map(repr, missing.values()))
+    what = f"columns {names} are" if len(missing) > 1 else f"column {names} is"
+    return ManifestError(f"{name}: the {what} missing", hint=hint)
+
+
+def _name_columns(columns: Columns | None, near: dict[str, list[str]]) -> str:
+    """Return the options that select the nearest columns, or how to rename them."""
+    if columns is not None:
+        return " ".join(columns.option(key, [*one, "COLUMN"][0]) for key, one in near.items())
+    old = [f"the column {one[0]!r}" if one else "one" for one in near.values()]
+    return f"rename {listing(f'{a} to {b!r}' for a, b in zip(old, near, strict=True))}"
 
 
 def _find_header(frame: Any, key: str, column: str) -> int | None:

@@ -34,6 +34,8 @@ _LOG = logging.getLogger(__name__)
 _KEY = "files"
 #: An ensemble of 25 networks of VGG-16's size has 13 GiB.
 _MAX_BYTES = 16 << 30
+#: Fewest digits of a SHA-256 that a message shows.
+_DIGITS = 12
 _RESTORE = "Restore the file as the run wrote it"
 
 
@@ -128,11 +130,19 @@ def _verify(folder: ModelFolder, name: str, expected: str) -> None:
             f"{path} cannot be read: {error.strerror}", hint=_copy_again(start="Copy")
         ) from error
     if found != expected:
+        most = max(len(found), len(expected))
+        n = next(n for n in range(_DIGITS, most + 1) if found[:n] != expected[:n])
         raise ArtifactError(
-            f"{path} is not the file that the model was saved with: its SHA-256 is {found[:12]}…, "
-            f"{folder.info.name} lists {expected[:12]}…",
+            f"{path} is not the file that the model was saved with, or {folder.info.name} was "
+            f"edited: its SHA-256 is {_start(found, n)}, {folder.info.name} lists "
+            f"{_start(expected, n)}",
             hint=_copy_again(start="Copy"),
         )
+
+
+def _start(digest: str, n: int) -> str:
+    """Return the first ``n`` digits, which tell digests apart."""
+    return f"{digest[:n]}…" if len(digest) > n else digest or "none"
 
 
 def _sha256(path: Path) -> str:

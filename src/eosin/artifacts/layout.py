@@ -277,6 +277,41 @@ class PredictionFiles:
         return self.table.with_name(f"{self.table.stem}.json")
 
 
+@dataclass(frozen=True)
+class ExplanationFolder:
+    """Paths inside the output folder of ``explain``."""
+
+    root: Path
+
+    @property
+    def table(self) -> Path:
+        """Prediction, explained class and size of the evidence, one row an image."""
+        return self.root / "explanations.csv"
+
+    @property
+    def record(self) -> Path:
+        """Model, method, its settings, counts and time."""
+        return self.root / "explanations.json"
+
+    @property
+    def page(self) -> Path:
+        """The self-contained HTML page."""
+        return self.root / "report.html"
+
+    @property
+    def skipped(self) -> Path:
+        """Files that could not be read, with reasons; absent if there are none."""
+        return self.root / "skipped.csv"
+
+    def overlay(self, name: str) -> Path:
+        """Return the path of an image with its evidence."""
+        return self.root / "overlays" / f"{name}.png"
+
+    def numbers(self, name: str) -> Path:
+        """Return the path of the evidence of an image as arrays."""
+        return self.root / "maps" / f"{name}.npz"
+
+
 #: Folders of the two protocols in the output of the demonstration and of ``reproduce``.
 STRICT, AS_PUBLISHED = "strict", "as-published"
 

@@ -348,6 +348,11 @@ class SplitMetrics(Document):
         return unit_of(self.n_images, self.n_groups, self.n_patients)
 
     @property
+    def decided(self) -> MetricBlock:
+        """Metrics of the decisions, at the tuned threshold if there is one."""
+        return {**self.image, **self.at_threshold}
+
+    @property
     def metrics_by_magnification(self) -> dict[str, MetricBlock]:
         """The metrics alone of each magnification."""
         return {value: part.metrics for value, part in self.by_magnification.items()}

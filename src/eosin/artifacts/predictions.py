@@ -245,24 +245,24 @@ def read_predictions(path: Path) -> Any:
 
 
 def errors_table(predictions: Any) -> Any:
-    """Return the table of ``errors.csv``: rows with a wrong class or decision.
+    """Return the table of ``errors.csv``: rows with a wrong decision.
 
     Args:
         predictions: A table as :func:`read_predictions` returns it, with ``decision``.
 
     Returns:
-        A pandas table, the most confident errors first: path, label, predicted (arg-max) and its
-        probability, decision (at the tuned threshold), abstained, patient; of folds also repeat and
-        fold.
+        A pandas table, the most confident errors first: path, label, decision (at the tuned
+        threshold) and its probability, predicted (arg-max), abstained, patient; of folds also
+        repeat and fold.
     """
     of_class = predictions[[name for name in predictions if name.startswith(PREFIX)]]
-    table = predictions.assign(probability=of_class.max(axis=1))
-    is_wrong = table["predicted"] != table["label"]
-    # A decision against the most probable class is an error of less confidence.
-    table["confidence"] = table["probability"].where(is_wrong, 1 - table["probability"])
-    table = table[is_wrong | (table["decision"] != table["label"])]
-    table = table.sort_values("confidence", ascending=False, kind="stable")
-    names = ("path", "label", "predicted", "probability", "decision", "abstained", "patient")
+    classes = pd.Index([name.removeprefix(PREFIX) for name in of_class])
+    places = classes.get_indexer(predictions["decision"])
+    probability = of_class.to_numpy()[np.arange(len(predictions)), places]
+    table = predictions.assign(probability=probability)
+    table = table[table["decision"] != table["label"]]
+    table = table.sort_values("probability", ascending=False, kind="stable")
+    names = ("path", "label", "decision", "probability", "predicted", "abstained", "patient")
     return table[[name for name in (*names, "repeat", "fold") if name in table]]
 
 

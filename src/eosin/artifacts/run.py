@@ -26,7 +26,8 @@ class Environment(VersionedDocument):
 
     Attributes:
         created: UTC time, ISO 8601.
-        command: The verb that made the run, without paths.
+        command: What was typed, of each path the name alone; the equivalent command for a run that
+            Python made.
         platform: Operating system and processor.
         packages: Version of each package that takes part in computation.
         device: Device of the training, e.g. ``"cpu (2 threads)"``.
@@ -152,8 +153,8 @@ class SampleThumbnail(Document):
             leak audit).
         patient: Its patient, empty if unknown.
         magnification: Its magnification, empty if unknown.
-        predicted: For mistakes and right predictions, the predicted class.
-        probability: For these, the probability of the predicted class.
+        predicted: For mistakes and right predictions, the decided class.
+        probability: For these, the probability of the decided class.
         pair: For pairs, the number that both thumbnails share, from 0.
     """
 

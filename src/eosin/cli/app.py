@@ -193,7 +193,8 @@ def train(
 
 
 for _command in (
-    *(runs.evaluate, runs.ensemble, runs.compare, runs.reproduce, runs.report, runs.export),
+    *(runs.evaluate, runs.explain, runs.ensemble, runs.compare, runs.reproduce, runs.report),
+    runs.export,
 ):
     app.command()(_command)
 

@@ -33,13 +33,17 @@ data = typer.Typer(
 
 
 @data.command("list")
-def list_data(as_json: AsJson = False) -> None:
-    """List the known data sets."""
+def list_data(
+    name: Annotated[str | None, typer.Argument(help="Data set whose facts are shown.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the known data sets, or show the facts of one."""
     from eosin.commands.data_list import list as list_datasets
-    from eosin.reporting.terminal import dataset_rows
+    from eosin.reporting.terminal import dataset_facts, dataset_rows
 
-    found = list_datasets()
-    print_result([TextTable(dataset_rows(found))], found, as_json=as_json)
+    found = list_datasets(name)
+    rows = dataset_rows(found) if name is None else dataset_facts(found[0])
+    print_result([TextTable(rows)], found, as_json=as_json)
 
 
 @data.command("fetch")
@@ -125,7 +129,7 @@ def check(
 
 @data.command("audit")
 def audit(
-    manifest: Annotated[Path, typer.Argument(help="Manifest.")],
+    manifest: Annotated[Path, typer.Argument(metavar="SOURCE", help="Folder of images or table.")],
     output: OptionalOutput = None,
     label: LabelColumn = "label",
     path_column: PathColumn = "path",

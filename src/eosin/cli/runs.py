@@ -21,13 +21,14 @@ from eosin.cli.options import (
     Pseudonymise,
     RunFolders,
 )
-from eosin.cli.printing import dump_skipped, print_result, report_skipped
+from eosin.cli.printing import dump_skipped, message, print_result, report_skipped
 
 
 def evaluate(
     run_or_model: Annotated[Path, typer.Argument(help="Run or model folder.")],
     data: Annotated[
-        Path | None, typer.Option(help="Manifest of external data (CSV or Parquet).")
+        Path | None,
+        typer.Option(metavar="SOURCE", help="External data: folder of images or table."),
     ] = None,
     pairs: Annotated[
         list[str] | None,
@@ -84,6 +85,43 @@ def evaluate(
         "skipped": dump_skipped(result.skipped),
     }
     print_result(shown, document, as_json=as_json)
+    report_skipped(len(result.skipped), result.folder / "skipped.csv", allowed=allow_skipped)
+
+
+def explain(
+    run_or_model: Annotated[Path, typer.Argument(help="Run or model folder.")],
+    images: Annotated[
+        list[Path], typer.Argument(help="Image files, folders, or tables with a column path.")
+    ],
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="cam, gradcam, occlusion or rise; default: cam if possible, else occlusion."
+        ),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="CLASS", help="Class to explain; default: the decision."),
+    ] = None,
+    output: Output = None,
+    pseudonymise: Pseudonymise = False,
+    allow_skipped: AllowSkipped = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show where an image speaks for a class, and where against."""
+    from eosin.commands.explain import explain as run_explanation
+    from eosin.commands.explain import format_explanations
+
+    result = run_explanation(
+        run_or_model, images, method=method, target=target, output=output,
+        pseudonymise=pseudonymise, allow_skipped=True,
+    )  # fmt: skip
+    shown, notes = format_explanations(result)
+    document = {"folder": result.folder, "record": result.record}
+    document["skipped"] = dump_skipped(result.skipped)
+    print_result(shown, document, as_json=as_json)
+    for line in notes:
+        message(line)
     report_skipped(len(result.skipped), result.folder / "skipped.csv", allowed=allow_skipped)
 
 
@@ -201,7 +239,7 @@ def export(
     output: Output = None,
     as_json: AsJson = False,
 ) -> None:
-    """Export a model for other programs, after comparing their outputs."""
+    """Export a model for other programs."""
     from eosin.commands.export import export as run_export
     from eosin.commands.export import format_result
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,13 +46,18 @@ def _limit(context: typer.Context, threads: int | None) -> None:
 def _load(context: typer.Context, names: list[str] | None) -> None:
     if not context.resilient_parsing:
         for name in names or ():
-            try:
-                load_plugin(name)
-            except UsageError as error:
-                if "torchvision::" not in error.message:
-                    raise
-                _prepare_torchvision()
-                load_plugin(name)
+            with redirect_stdout(sys.stderr):  # stdout is for the command's result
+                _load_one(name)
+
+
+def _load_one(name: str) -> None:
+    try:
+        load_plugin(name)
+    except UsageError as error:
+        if "torchvision::" not in error.message:
+            raise
+        _prepare_torchvision()
+        load_plugin(name)
 
 
 def _prepare_torchvision() -> None:

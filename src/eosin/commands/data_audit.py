@@ -10,8 +10,7 @@ import pandas as pd
 
 from eosin.artifacts.audit import AuditReport, JoinedGroups
 from eosin.artifacts.columns import Columns
-from eosin.artifacts.manifest import make_samples
-from eosin.artifacts.tables import folder_of, name_of, read_table, row_number
+from eosin.artifacts.tables import name_of, row_number
 from eosin.artifacts.versioned import write_document
 from eosin.commands.data_check import read_thumbnails
 from eosin.core.display import Shown
@@ -28,6 +27,7 @@ from eosin.data.audit import (
     join_groups,
 )
 from eosin.data.audit.repair import write_repaired
+from eosin.data.labelled import read_labelled
 from eosin.experiment.audit_images import (
     ImageIndexBuilder,
     find_lack,
@@ -80,13 +80,14 @@ def audit(
     pseudonymise: bool = False,
     allow_skipped: bool = False,
 ) -> AuditResult:
-    """Run the leak audit of a manifest.
+    """Run the leak audit of a folder of images or a table.
 
     Leaks are findings in the result, not errors.
 
     Args:
-        manifest: Manifest (CSV, Parquet or a pandas table); its ``split`` column, if any, names the
-            subsets.
+        manifest: Folder of images, in any layout that :func:`eosin.train` takes, or a manifest
+            (CSV, workbook, Parquet or a pandas table); its ``split`` column, if any, or its folders
+            of splits are the subsets.
         output: New or empty folder for ``audit.json``, ``audit.html`` with the pairs side by side,
             and ``skipped.csv`` if an image cannot be read; nothing is written without it.
         label: Column of the class.
@@ -109,17 +110,7 @@ def audit(
     if repair is not None:
         _check_repair(repair, pseudonymise=pseudonymise)
     columns = Columns(path, patient, group, independent)
-    table = read_table(manifest, pipe=True)
-    samples = make_samples(
-        table,
-        root=folder_of(manifest),
-        label=label,
-        name=Path(name_of(manifest)).stem,
-        allow_one_class=True,
-        columns=columns,
-    )
-    for note in samples.notes:
-        _LOG.info(f"{samples.name}: {note}")
+    samples, table = read_labelled(manifest, label=label, columns=columns)
     if output is not None:
         check_output(output)
     content = not quick
@@ -132,9 +123,10 @@ def audit(
     if repair is not None:
         before = samples
         samples, joined = join_groups(before, hashes=hashes, near_duplicates=near_duplicates)
-        column = write_repaired(repair, table, before, samples, columns, label)
+        source = before.frame if table is None else table
+        column = write_repaired(repair, source, before, samples, columns, label)
         _LOG.info(f"wrote {repair}; its groups are in the column {column!r}")
-    numbers = [row_number(table, position) for position in range(len(table))]
+    numbers = None if table is None else [row_number(table, n) for n in range(len(table))]
     report = audit_samples(samples, hashes=hashes, near_duplicates=near_duplicates, numbers=numbers)
     if repair is not None:
         report = _with_repair(report, joined, samples)

@@ -8,6 +8,14 @@ from typing import Any
 from eosin.data.sources.catalogue import DATASETS
 
 
-def list() -> Sequence[dict[str, Any]]:  # noqa: A001 -- the command's name
-    """Return the facts of every registered data set: name, title, licence, classes and more."""
-    return [DATASETS.get(name).facts.as_dict() for name in DATASETS]
+def list(name: str | None = None) -> Sequence[dict[str, Any]]:  # noqa: A001 -- the command's name
+    """Return the facts of the registered data sets: name, title, licence, classes and more.
+
+    Args:
+        name: One data set; by default all.
+
+    Raises:
+        UnknownNameError: There is none of that name.
+    """
+    names = DATASETS if name is None else [name]
+    return [DATASETS.get(one).facts.as_dict() for one in names]

@@ -120,8 +120,9 @@ def evaluate(
 
     Args:
         run_or_model: A run folder or a model folder.
-        data: An external manifest (CSV, Parquet or a pandas table), evaluated whole under the split
-            name ``external``.
+        data: External images, evaluated whole under the split name ``external``: a folder, in any
+            layout that :func:`eosin.train` takes, or a manifest (CSV, workbook, Parquet or a pandas
+            table).
         labels: The model's class for each label of an external manifest that has another name
             there; empty leaves its rows out.
         label: The column of an external manifest with the labels.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby
@@ -36,8 +36,8 @@ from eosin.images.staining import check_units
 from eosin.images.vectors import SUFFIXES, read_features
 from eosin.inference.classifier import Classifier
 from eosin.inference.given import Given, Images, list_given
-from eosin.inference.reading import InMemory, normalise_cells, read_cells, stains_of_units
-from eosin.stain import Source
+from eosin.inference.reading import normalise_cells, read_cells, stains_of_units
+from eosin.stain import Normalised
 
 _CHUNK = 256
 
@@ -90,20 +90,23 @@ class Model:
 
     Attributes:
         info: Contents of ``model.json``: classes, input, threshold, licence.
+        folder: The model folder.
+        classifier: The network with its calibration.
+        record: What is recorded of a prediction, without its images.
 
     Raises:
         ArtifactError: The model folder cannot be loaded, or a file in it fails its checksum.
     """
 
     def __init__(self, model: Path | str, *, threads: int | None = None) -> None:
-        folder = find_model(Path(model))
-        self._classifier = Classifier(folder, threads=threads)
-        self._record = _describe(ModelFolder(folder), self._classifier)
-        self.info = self._classifier.info
+        self.folder = find_model(Path(model))
+        self.classifier = Classifier(self.folder, threads=threads)
+        self.record = _describe(ModelFolder(self.folder), self.classifier)
+        self.info = self.classifier.info
 
     def __repr__(self) -> str:
         classes = ", ".join(self.info.class_names)
-        return f"Model({self._record.model}: {self.info.architecture}, classes {classes})"
+        return f"Model({self.record.model}: {self.info.architecture}, classes {classes})"
 
     def predict(
         self, images: Images | Iterable[Images], *, allow_skipped: bool = False
@@ -131,15 +134,15 @@ class Model:
         Raises:
             ArtifactError: A probability differs, or the model has no test images.
         """
-        return check_model(self._record.model, self._classifier)
+        return check_model(self.record.model, self.classifier)
 
     def predict_listed(
         self, given: Given, check_cells: Callable[[Iterable[str]], None] | None = None
     ) -> PredictionResult:
         """Predict what was listed; ``check_cells`` may refuse the images before they are read."""
         started, clock = datetime.now(UTC), time.perf_counter()
-        table, skipped, left_out = _predict_all(self._classifier, given, check_cells)
-        record = self._record.model_copy(
+        table, skipped, left_out = _predict_all(self.classifier, given, check_cells)
+        record = self.record.model_copy(
             update={
                 "n_images": len(table),
                 "n_skipped": len(skipped),
@@ -210,7 +213,7 @@ def _predict_all(
         if check_cells is not None:
             check_cells(table["path"])
         return table, [], {}
-    listed, units = _list_cells(given, classifier.info)
+    listed, units = list_cells(given, classifier.info)
     if check_cells is not None:
         check_cells(listed.cells)
     return _predict_images(classifier, given, listed, units)
@@ -228,42 +231,76 @@ def _predict_features(classifier: Classifier, given: Given) -> Any:
             )
         found = read_features(path, columns=embedding.channels)
         logits = classifier.logits(found)
-        tables.append(_tabulate(classifier, list(found.rows), logits[list(found.rows.values())]))
+        tables.append(tabulate(classifier, list(found.rows), logits[list(found.rows.values())]))
     return pd.concat(tables, ignore_index=True)
 
 
 def _predict_images(
     classifier: Classifier, given: Given, listed: ImageList, units: list[str]
 ) -> tuple[Any, Skipped, Mapping[str, int]]:
-    preprocessing = classifier.info.preprocessing
-    files, skipped = listed.cells, listed.skipped
-    sources = stains_of_units(files, units, preprocessing) if units else {}
-    tables = []
+    tables, skipped = [], listed.skipped
     with progress_bar("Predicting") as advance:
-        for start in range(0, len(files), _CHUNK):
-            chunk = files[start : start + _CHUNK]
-            table, unreadable = _predict_chunk(classifier, chunk, sources, given.in_memory)
-            tables.append(table)
-            skipped += unreadable
-            advance(start + len(chunk), len(files))
+        for chunk in read_chunks(given, listed, units, classifier.info.preprocessing):
+            tables.append(_predict_chunk(classifier, chunk))
+            skipped += chunk.skipped
+            advance(chunk.n_done, len(listed.cells))
     table = pd.concat(tables, ignore_index=True)
     if len(table) == 0:
-        paths = given.paths if len(skipped) > 1 else []
-        raise DataError(
-            f"none of the files can be read: {skipped[0][1]}",
-            hint=f"For the reason of each file: eosin data check {shlex.quote(str(paths[0]))}"
-            if paths
-            else None,
-        )
+        raise none_readable(given, skipped)
     skipped = [(printable(cell), reason) for cell, reason in skipped]
     return table, skipped, listed.left_out
+
+
+def none_readable(given: Given, skipped: Skipped) -> DataError:
+    """Return the error of a list of images none of which can be read."""
+    paths = given.paths if len(skipped) > 1 else []
+    return DataError(
+        f"none of the files can be read: {skipped[0][1]}",
+        hint=f"For the reason of each file: eosin data check {shlex.quote(str(paths[0]))}"
+        if paths
+        else None,
+    )
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some of the listed images, read and normalised.
+
+    Attributes:
+        cells: Image references.
+        done: Their images, uint8, (N, *input_px, C), and why stains were left as they are.
+        skipped: The references that cannot be read, with reasons.
+        n_done: Number of references up to this chunk's end.
+    """
+
+    cells: list[str]
+    done: Normalised
+    skipped: Skipped
+    n_done: int
+
+
+def read_chunks(
+    given: Given,
+    listed: ImageList,
+    units: list[str],
+    preprocessing: Preprocessing,
+    size: int = _CHUNK,
+) -> Iterator[Chunk]:
+    """Yield the listed images as the network sees them, ``size`` at a time."""
+    files = listed.cells
+    sources = stains_of_units(files, units, preprocessing) if units else {}
+    for start in range(0, len(files), size):
+        some = files[start : start + size]
+        kept, images, skipped = read_cells(some, preprocessing, given.in_memory)
+        kept, done, failed = normalise_cells(kept, images, preprocessing, sources)
+        yield Chunk(kept, done, skipped + failed, start + len(some))
 
 
 def _is_table(entry: Path | pd.DataFrame | str) -> bool:
     return not isinstance(entry, str) and is_table(entry)
 
 
-def _list_cells(given: Given, info: ModelInfo) -> tuple[ImageList, list[str]]:
+def list_cells(given: Given, info: ModelInfo) -> tuple[ImageList, list[str]]:
     """List the images or stacks, and each one's unit if its stain is normalised as a whole."""
     preprocessing = info.preprocessing
     stain = preprocessing.stain
@@ -320,23 +357,14 @@ def _from(folder: Path) -> Callable[[str], str]:
     return lambda part: str(folder / part)
 
 
-def _predict_chunk(
-    classifier: Classifier,
-    files: list[str],
-    sources: Mapping[str, Source],
-    in_memory: Mapping[str, InMemory],
-) -> tuple[Any, Skipped]:
-    preprocessing = classifier.info.preprocessing
-    kept, images, skipped = read_cells(files, preprocessing, in_memory)
-    kept, done, failed = normalise_cells(kept, images, preprocessing, sources)
-    skipped += failed
-    table = _tabulate(classifier, kept, classifier.logits(done.images))
-    if preprocessing.stain is not None:
-        table["stain"] = [reason or NORMALISED for reason in done.reasons]
-    return table, skipped
+def _predict_chunk(classifier: Classifier, chunk: Chunk) -> Any:
+    table = tabulate(classifier, chunk.cells, classifier.logits(chunk.done.images))
+    if classifier.info.preprocessing.stain is not None:
+        table["stain"] = [reason or NORMALISED for reason in chunk.done.reasons]
+    return table
 
 
-def _tabulate(classifier: Classifier, cells: list[str], logits: FloatArray) -> Any:
+def tabulate(classifier: Classifier, cells: list[str], logits: FloatArray) -> Any:
     """Return one row of the result per path; logits of shape (N, K)."""
     names = classifier.info.class_names
     probabilities = classifier.probabilities(logits)

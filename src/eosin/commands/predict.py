@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -123,8 +122,8 @@ def result_document(result: PredictionResult) -> dict[str, Any]:
     document["left_out"] = dict(result.left_out)
     if result.files is not None:
         return {**document, "files": [str(result.files.table), str(result.files.record)]}
-    rows = result.table.to_json(orient="records", double_precision=15)
-    return {**document, "predictions": json.loads(rows)}
+    table = result.table.astype(object)
+    return {**document, "predictions": table.where(table.notna(), None).to_dict("records")}
 
 
 def write_files(

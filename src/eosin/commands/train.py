@@ -8,7 +8,8 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ from eosin.experiment.default_recipe import make_default_recipe
 from eosin.experiment.environment import default_output
 from eosin.experiment.own_table import Given, take_table, with_manifest, write_own_table
 from eosin.experiment.plan import Plan, make_plan
-from eosin.experiment.prepare import log_repair, prepare, resolve_recipe
+from eosin.experiment.prepare import Prepared, log_repair, prepare, resolve_recipe
 from eosin.experiment.resume import (
     check_same_data,
     check_same_recipe,
@@ -115,7 +116,7 @@ def train(
     run, resolved = _choose_run(wanted, output, resume)
     watch = Stopwatch()
     with watch.stage("read images"):
-        prepared = prepare(resolved, is_new=resume is None)
+        prepared = _prepare(wanted.prepared, resolved, is_new=resume is None)
     log_repair(prepared)
     if resume is not None:
         check_same_data(run, prepared)
@@ -202,7 +203,16 @@ def plan(
     wanted = _want(recipe, overrides, positive, preset, time_limit)
     with tempfile.TemporaryDirectory() as folder:
         resolved = _resolve_with_table(wanted, resume, RunFolder(Path(folder)).table)
-        prepared = prepare(resolved, is_new=resume is None)
+        prepared = _prepare(wanted.prepared, resolved, is_new=resume is None)
+    found, audit = _plan(resolved, prepared)
+    try:
+        stop_at_leak(resolved, audit, allow_leak)
+    except LeakError as error:
+        _LOG.info(f"The training would stop: {error}")
+    return found, audit
+
+
+def _plan(resolved: Recipe, prepared: Prepared) -> tuple[Plan, AuditReport]:
     division = divide(resolved, prepared)
     stages, leaks = prepare_stages(resolved, prepared, division)
     experiment = open_experiment(resolved, prepared, Stopwatch())
@@ -211,12 +221,7 @@ def plan(
     samples = next(iter(division.folds.values()), division).samples
     found = make_plan(experiment, samples, division.report, max(1, len(division.folds)))
     before = tuple((stage.section.name, plan_stage(stage)) for stage in stages)
-    audit = division.with_leaks(leaks).audit
-    try:
-        stop_at_leak(resolved, audit, allow_leak)
-    except LeakError as error:
-        _LOG.info(f"The training would stop: {error}")
-    return replace(found, stages=before), audit
+    return replace(found, stages=before), division.with_leaks(leaks).audit
 
 
 @dataclass(frozen=True)
@@ -226,6 +231,7 @@ class _Wanted:
     Attributes:
         overrides: The overrides, and the positive class as the last of them.
         table: A pandas table that the recipe names, or stands in its place.
+        prepared: The images that were read for an estimate, by what they were read for.
     """
 
     recipe: Recipe | Mapping[str, Any] | Path | str | None
@@ -233,6 +239,7 @@ class _Wanted:
     preset: str | None
     time_limit: str | None
     table: pd.DataFrame | None
+    prepared: dict[str, Prepared] = field(default_factory=dict)
 
 
 def _want(
@@ -275,7 +282,7 @@ def _resolve(wanted: _Wanted, resume: Path | str | None) -> Recipe:
             overrides,
             preset=wanted.preset,
             time_limit=wanted.time_limit,
-            estimate=_estimate_seconds,
+            estimate=partial(_estimate_seconds, wanted.prepared),
         )
         return resolve_recipe(resolved)
     if wanted.preset is not None or wanted.time_limit is not None:
@@ -306,8 +313,19 @@ def _is_own_data(path: Path) -> bool:
     return True
 
 
-def _estimate_seconds(recipe: Recipe) -> float:
-    return plan(recipe, allow_leak=True)[0].seconds
+def _estimate_seconds(before: dict[str, Prepared], recipe: Recipe) -> float:
+    resolved = resolve_recipe(recipe)
+    return _plan(resolved, _prepare(before, resolved, is_new=True))[0].seconds
+
+
+def _prepare(before: dict[str, Prepared], recipe: Recipe, *, is_new: bool) -> Prepared:
+    """Read the images, unless they were read the same way for the latest estimate."""
+    copies = recipe.augment if recipe.augment.copies_before_split else None
+    key = repr((recipe.data, recipe.seed, recipe.model, recipe.stain, copies))
+    if key not in before:
+        before.clear()
+        before[key] = prepare(recipe, is_new=is_new)
+    return before[key]
 
 
 def _choose_run(

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 #: Options that Python calls otherwise.
@@ -29,23 +30,59 @@ _COMMAND = re.compile(
 _ARGUMENT = re.compile(rf"({_OPTION})(?:[ =]({_VALUE}))?")
 _WORD = re.compile(rf"{_GIVEN}|{_VALUE}|\S+")
 
-_typed = False
+#: The folders of a path, behind an option or a setting's key; its name stays.
+_FOLDERS = re.compile(r"(?s)^((?:--?[\w-]+=)?(?:[\w.]+=)?)(?:.*[\\/])(?=[^\\/])")
+#: Words that a shell takes as they are; ``…`` stands for folders.
+_PLAIN = re.compile(r"[\w@%+=:,./…-]+")
+
+#: What was typed after ``eosin``; ``None`` where no command runs.
+_typed: Sequence[str] | None = None
 
 
 @contextmanager
-def typed_hints() -> Iterator[None]:
-    """Leave hints as what is typed while a command runs."""
+def typed_hints(arguments: Sequence[str] = ()) -> Iterator[None]:
+    """Leave hints as what is typed while a command runs, the arguments of which are given."""
     global _typed
-    before, _typed = _typed, True
+    before, _typed = _typed, arguments
     try:
         yield
     finally:
         _typed = before
 
 
+def typed_command() -> str:
+    """Return the command that runs as it was typed, of each path the name; empty without one."""
+    if not _typed:
+        return ""
+    words = [_FOLDERS.sub(r"\1…/", re.sub(r"(?<=.)[\\/]+$", "", word)) for word in _typed]
+    shown = [word if _PLAIN.fullmatch(word) else shlex.quote(word) for word in words]
+    return " ".join(["eosin", *shown])
+
+
+def typed_value(option: str) -> str | None:
+    """Return the value that was typed for an option, which may not exist; ``None`` without one."""
+    for word, following in pairwise([*(_typed or ()), ""]):
+        if word == option:
+            return following if following and not following.startswith("-") else None
+        if word.startswith(f"{option}="):
+            return word.partition("=")[2]
+    return None
+
+
+def name_settings(*settings: str) -> str:
+    """Return texts ``key=value``, or keys, as what they were given in: ``--set``, or overrides."""
+    if _typed is not None:
+        return " ".join(["--set", *settings])
+    pairs = [text.partition("=") for text in settings]
+    if not pairs or not all(equals for _, equals, _ in pairs):
+        return " ".join(["overrides", *(repr(text) for text in settings)])
+    values = ", ".join(f"{key!r}: {_read(value)!r}" for key, _, value in pairs)
+    return f"overrides={{{values}}}"
+
+
 def in_users_words(hint: str) -> str:
     """Return a hint as it is typed while a command runs, otherwise as Python's call."""
-    if _typed:
+    if _typed is not None:
         return hint
     called = _ARGUMENT.sub(lambda found: _argument(*found.groups()), _COMMAND.sub(_call, hint))
     # An option that is given twice is one dictionary.

@@ -53,7 +53,7 @@ def load_plugin(name: str) -> None:
             if "" not in sys.path and str(Path.cwd()) not in sys.path:
                 sys.path.append(str(Path.cwd()))
             import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script may end Python
         absent = not Path(name).is_file() if name.endswith(".py") else _is_absent(name, error)
         raise UsageError(
             f"the plugin {name} cannot be loaded: {describe_error(error)}",
@@ -61,7 +61,7 @@ def load_plugin(name: str) -> None:
         ) from error
 
 
-def _is_absent(name: str, error: Exception) -> bool:
+def _is_absent(name: str, error: BaseException) -> bool:
     return isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}.")
 
 
@@ -79,7 +79,7 @@ def _import_file(path: Path) -> None:
         raise
 
 
-def describe_error(error: Exception) -> str:
+def describe_error(error: BaseException) -> str:
     """Return the kind, the first line and the place of an error in a user's own code."""
     lines = str(error).strip().splitlines()
     shown = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

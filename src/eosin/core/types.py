@@ -64,7 +64,7 @@ def change_parts(cell: str, change: Callable[[str], str]) -> str:
     return STACKED.join(change(part) if part else "" for part in parts_of(cell))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Estimate:
     """A number with its 95 % interval.
 
@@ -82,6 +82,14 @@ class Estimate:
     reason: str | None = None
     n: int | None = None
     wilson: tuple[float, float] | None = None
+
+    def __repr__(self) -> str:
+        """Return value and interval, and the reason where one is missing."""
+        value, low, high = (
+            None if one is None else f"{one:.4g}" for one in (self.value, self.low, self.high)
+        )
+        shown = f"value={value}, low={low}, high={high}"
+        return f"Estimate({shown}, reason={self.reason!r})" if self.reason else f"Estimate({shown})"
 
 
 def is_container(name: str | Path) -> bool:

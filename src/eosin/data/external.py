@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 
 from eosin.artifacts.columns import Columns
-from eosin.artifacts.manifest import read_manifest
 from eosin.artifacts.model import Embedding, ModelInfo, Planes
 from eosin.core.errors import DataError, ImageError, ManifestError, UsageError, close_matches
 from eosin.core.text import clean_name, quantity, some
 from eosin.core.types import Samples
+from eosin.data.labelled import read_labelled
 from eosin.data.quality import decode_stored
 from eosin.images.failures import isolated
 from eosin.images.planes import decode_planes
@@ -66,22 +66,15 @@ def read_external(
     label: str = "label",
     columns: Columns | None = None,
 ) -> Samples:
-    """Read the manifest of external images, a file or a pandas table, for a model.
+    """Read external images, a folder, a table file or a pandas table, for a model.
 
     ``labels`` is the model's class for each label of another name; an empty class leaves out its
     rows. ``label`` and ``columns`` name the table's columns. Returns the samples under the split
     name ``external``, with the model's classes; magnification stacks if the model takes them.
     Raises EosinError if labels, channels or scale do not fit the model.
     """
-    samples = read_manifest(
-        manifest,
-        label=label,
-        allow_one_class=True,
-        columns=columns or Columns(),
-        reads_split=False,  # all of it is external
-    )
-    for note in samples.notes:
-        _LOG.info(f"{samples.name}: {note}")
+    # All of it is external, whatever its split.
+    samples, _ = read_labelled(manifest, label=label, columns=columns, reads_split=False)
     samples = _map_labels(samples, info, dict(labels or {}))
     samples = stack_samples(samples, info.preprocessing.magnifications)
     if not isinstance(info.preprocessing, Embedding):

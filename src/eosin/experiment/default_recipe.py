@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from eosin.core.errors import UsageError, close_matches
-from eosin.core.text import clean_name, duration, listing, printable, quantity, some
+from eosin.core.text import clean_name, duration, listing, printable
 from eosin.core.types import Samples
-from eosin.data.sources.catalogue import find_datasets
-from eosin.data.sources.folder import recognise_layout
+from eosin.data.labelled import describe_source, resolve_source
+from eosin.data.splits import check_folds
 from eosin.experiment.prepare import gather_samples
 from eosin.experiment.validation import check_positive
 from eosin.recipe import Recipe, recipe_from_dict
@@ -38,21 +38,15 @@ _TITLES = {
 _INVERSE_PENALTY = 0.001
 #: Inputs of the network in pixels: the smallest that is not smaller than the images, or the last.
 _INPUTS_PX, _QUICK_PX = (96, 128, 224), 128
-#: Images whose size is looked at; classes that are named.
-_LOOKED_AT, _SHOWN = 20, 8
-#: Folds; fewer where a class has fewer groups.
-_FOLDS, _FEWEST_FOLDS = 5, 2
+#: Images whose size is looked at.
+_LOOKED_AT = 20
+#: Folds; fewer where a class has fewer groups, of which two folds would need four.
+_FOLDS, _FEWEST_FOLDS = 5, 3
 #: Largest share of the time limit for training: evaluation and report come on top.
 _TRAINING_SHARE = 0.8
 _FEWEST_EPOCHS = 3
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _TIME = re.compile(r"(\d+(?:\.\d+)?)\s*([smh])", re.IGNORECASE)
-_LAYOUTS = {
-    "class/patient": "one folder per class",
-    "patient/class": "one folder per patient, with one per class in it",
-    "split/class": "one folder per split, with one per class in it",
-    "flat": "one folder, the class at the beginning of each file name",
-}
 
 
 @dataclass(frozen=True)
@@ -87,17 +81,15 @@ def make_default_recipe(
     _check_preset(preset)
     limit_s = None if time_limit is None else parse_time(time_limit)
     own = parse_overrides(overrides)
-    data, reading = _read_source(source, own.get("data", {}))
+    data, reading = resolve_source(source, own.get("data", {}))
     first = _make(_Training(_HEAD, {"data": data}), own)
     samples, _ = gather_samples(first.data, first.seed)
     check_positive(samples, first.data.positive)
-    has_patients = bool((samples.frame["patient"] != "").any())
-    if has_patients and data.get("options") == {"layout": "class/patient"}:
-        reading += ", with one per patient in it"
-    _LOG.info(f"{printable(source)}: {_describe(samples)}; {reading}")
+    _LOG.info(describe_source(source, samples, reading, data.get("options")))
     split = _choose_split(samples)
     base = {"name": _name_of(source), "data": {**data, "split": split}}
     penalty = _penalty(_make(_Training(_HEAD, base), own), samples)
+    _check_folds(_make(_Training(_HEAD, base), own), samples)
     choices = [
         _Training(one.name, merge(base, one.changes), one.reason)
         for one in _list_trainings(samples, preset or "good", penalty)
@@ -150,52 +142,10 @@ def parse_time(text: str) -> float:
     return float(match[1]) * _SECONDS[match[2].lower()]
 
 
-def _read_source(source: Path, own: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-    """Return the keys of ``[data]`` that read a folder or table, and how it is read, in words.
-
-    ``own`` are the keys that the user sets.
-    """
-    place = str(source.resolve())
-    if not source.is_dir():
-        return {"manifest": place}, "read as a table"
-    layout = own.get("options", {}).get("layout")
-    if layout is None and "dataset" not in own:
-        known = {name: roots for name, roots in find_datasets(source).items() if len(roots) == 1}
-        if len(known) == 1:
-            ((name, (root,)),) = known.items()
-            return {"dataset": name, "root": str(root.resolve())}, f"recognised as {name}"
-        layout = recognise_layout(source)
-    if layout not in _LAYOUTS:
-        return {"dataset": "folder", "root": place}, "read as the recipe says"
-    return (
-        {"dataset": "folder", "root": place, "options": {"layout": layout}},
-        f"read as {_LAYOUTS[layout]}",
-    )
-
-
 def _name_of(source: Path) -> str:
     """Return the name of the run: that of the folder or table, without odd characters."""
     words = re.findall(r"[A-Za-z0-9]+", clean_name(printable(source.resolve().stem)))
     return "-".join(words).lower()[:60] or "own"
-
-
-def _describe(samples: Samples) -> str:
-    """Return what a table holds, in words."""
-    sizes = np.bincount(samples.targets, minlength=len(samples.class_names)).tolist()
-    each = [f"{name} {n:,}" for name, n in zip(samples.class_names, sizes, strict=True)]
-    few = listing(each) if len(each) <= _SHOWN else some(each, _SHOWN, counted=True)
-    classes = f"{len(each)} classes, {few}"
-    positive = f" (positive: {samples.positive})" if samples.positive else ""
-    patients = samples.frame["patient"]
-    n_patients = patients[patients != ""].nunique()
-    n_unknown = int((patients == "").sum())
-    if not n_unknown:
-        whose = f"of {quantity(n_patients, 'patient')}"
-    elif n_patients:
-        whose = f"of {quantity(n_patients, 'known patient')} ({n_unknown:,} without a patient)"
-    else:
-        whose = "of unknown patients"
-    return f"{quantity(len(samples), 'image')} {whose} in {classes}{positive}"
 
 
 def _choose_split(samples: Samples) -> dict[str, Any]:
@@ -205,6 +155,13 @@ def _choose_split(samples: Samples) -> dict[str, Any]:
         return {"protocol": "column", "val": 0.2}
     fewest = int(frame.groupby("label")["group"].nunique().min())
     return {"protocol": "folds", "k": min(_FOLDS, max(_FEWEST_FOLDS, fewest)), "val": 0.2}
+
+
+def _check_folds(recipe: Recipe, samples: Samples) -> None:
+    """Raise SplitError before any image is read if a class has too few groups for the folds."""
+    split = recipe.data.split
+    if split.protocol == "folds" and split.by != "site":
+        check_folds(samples, split)
 
 
 def _describe_split(recipe: Recipe, samples: Samples) -> str:
@@ -280,7 +237,7 @@ def _train_share(recipe: Recipe, samples: Samples) -> float:
     split, frame = recipe.data.split, samples.frame
     if split.protocol == "folds":
         k = frame["site"].nunique() if split.by == "site" and "site" in frame else split.k
-        return (1 - 1 / max(_FEWEST_FOLDS, k)) * (1 - split.test_share) * (1 - split.val)
+        return (1 - 1 / max(2, k)) * (1 - split.test_share) * (1 - split.val)
     if split.protocol == "column" and "split" in frame:
         has_val = bool((frame["split"] == "val").any())
         return float((frame["split"] == "train").mean()) * (1 if has_val else 1 - split.val)

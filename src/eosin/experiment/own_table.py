@@ -29,6 +29,11 @@ def take_table(
     It may stand in the recipe's place, or as ``data.manifest``, where the name of its file is left.
     """
     table = None
+    if not isinstance(recipe, Recipe | Mapping | pd.DataFrame | Path | str | None):
+        raise RecipeError(
+            f"an object of type {type(recipe).__name__} is no recipe",
+            hint="Give a folder of images, a table, or a recipe as a file or a dict",
+        )
     if isinstance(recipe, pd.DataFrame):
         return None, changes, recipe
     if isinstance(recipe, Mapping):

@@ -17,7 +17,7 @@ from eosin.augment import Policy, augment_bytes
 from eosin.core.errors import ImageError
 from eosin.core.files import write_bytes
 from eosin.core.seeding import generator
-from eosin.core.types import Image, IntArray, Samples
+from eosin.core.types import FloatArray, Image, IntArray, Samples
 from eosin.evaluation import Evaluated
 from eosin.experiment.split import Division
 from eosin.experiment.writer import Experiment
@@ -123,15 +123,15 @@ def _augmented(
 def save_predicted(
     run: RunFolder, evaluated: Evaluated, bank: ImageBank | ThumbnailFiles
 ) -> list[SampleThumbnail]:
-    """Save the most confident mistakes and right predictions of the model."""
-    confidence = evaluated.probabilities.max(axis=1)
+    """Save the most confident wrong and right decisions of the model."""
+    confidence = _confidence(evaluated)
     saved = []
     for role, rows in find_predicted(evaluated).items():
         for n, row in enumerate(rows):
             one = evaluated.samples.where(np.arange(len(evaluated.samples)) == row)
             thumbnail = _describe(one, 0, role).model_copy(
                 update={
-                    "predicted": one.class_names[evaluated.predicted[row]],
+                    "predicted": one.class_names[evaluated.decided[row]],
                     "probability": float(confidence[row]),
                 }
             )
@@ -162,19 +162,25 @@ def _pairs(
 
 
 def find_predicted(evaluated: Evaluated) -> dict[str, IntArray]:
-    """Return the rows of the most confident predictions, by role: ``mistake``, ``correct``.
+    """Return the rows of the most confident decisions, by role: ``mistake``, ``correct``.
 
     The right ones come from all classes in turn, since a network is surest of its easiest class.
     """
-    confidence, targets = evaluated.probabilities.max(axis=1), evaluated.samples.targets
-    order = np.argsort(-confidence, kind="stable")
-    is_right = evaluated.predicted[order] == targets[order]
+    targets = evaluated.samples.targets
+    order = np.argsort(-_confidence(evaluated), kind="stable")
+    is_right = evaluated.decided[order] == targets[order]
     right = pd.Series(targets[order[is_right]])
     in_turn = np.argsort(right.groupby(right).cumcount(), kind="stable")
     return {
         "mistake": order[~is_right][:_MISTAKES],
         "correct": order[is_right][in_turn][:_CORRECT],
     }
+
+
+def _confidence(evaluated: Evaluated) -> FloatArray:
+    """Return the probability of each row's decided class, shape (N,)."""
+    rows = np.arange(len(evaluated.samples))
+    return np.asarray(evaluated.probabilities[rows, evaluated.decided])
 
 
 def _describe(samples: Samples, row: int, role: str) -> SampleThumbnail:

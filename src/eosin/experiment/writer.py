@@ -17,6 +17,7 @@ from eosin.artifacts.run import Environment
 from eosin.artifacts.versioned import write_document
 from eosin.augment import POLICIES, Policy
 from eosin.core.files import read_file, write_text
+from eosin.core.hints import typed_command
 from eosin.core.registry import NetworkSpec
 from eosin.core.text import duration
 from eosin.core.types import DeviceSettings
@@ -164,7 +165,7 @@ def describe_training(run: RunFolder, experiment: Experiment) -> Environment:
     """Collect the contents of ``environment.json`` of a training."""
     prepared = experiment.prepared
     return describe(
-        command=f"eosin train {run.recipe.name}",
+        command=typed_command() or f"eosin train {run.recipe.name}",
         device=experiment.device_settings.description,
         precision=experiment.device_settings.precision,
         seed=experiment.recipe.seed,

@@ -5,6 +5,7 @@ Networks of a training; twins of the NumPy engine's; the leak audit's feature ex
 
 from __future__ import annotations
 
+import copy
 import tempfile
 import threading
 import warnings
@@ -103,6 +104,8 @@ class _FixedSides(TorchFunctionMode):
 def check_parity(network: nn.Module, path: Path, inputs: FloatArray) -> float:
     """Return the largest difference of a probability between the exported file and the network.
 
+    Where single precision differs by more than the limit, the network is computed in double.
+
     Args:
         network: On the CPU, in evaluation mode.
         path: The ONNX file.
@@ -111,10 +114,16 @@ def check_parity(network: nn.Module, path: Path, inputs: FloatArray) -> float:
     Raises:
         TrainingError: It is above :data:`MAX_PROBABILITY_GAP`, or a label differs.
     """
+    images = torch.from_numpy(inputs)
+    got = softmax(OnnxNetwork(path).run(inputs).astype(np.float64))
     with torch.inference_mode():
-        expected = network(torch.from_numpy(inputs)).numpy().astype(np.float64)
-    got = OnnxNetwork(path).run(inputs).astype(np.float64)
-    parity = compare(softmax(expected), softmax(got), MAX_PROBABILITY_GAP)
+        expected = network(images).numpy().astype(np.float64)
+        parity = compare(softmax(expected), got, MAX_PROBABILITY_GAP)
+        if not parity.holds(MAX_PROBABILITY_GAP):
+            # Of very deep networks PyTorch's own rounding can exceed the limit: the reference is
+            # the network in double precision.
+            expected = copy.deepcopy(network).double()(images.double()).numpy()
+            parity = compare(softmax(expected), got, MAX_PROBABILITY_GAP)
     if not parity.holds(MAX_PROBABILITY_GAP):
         raise TrainingError(
             f"the exported network differs from the trained one by {parity} "

@@ -224,11 +224,15 @@ def read_array(name: str, image: Pixels, preprocessing: Preprocessing) -> Image:
             for fluorescence all the channels of a file.
         preprocessing: Of the model.
     """
+    image = image.astype(image.dtype.newbyteorder("="), copy=False)  # big-endian TIFF
     if image.ndim not in {2, 3} or image.dtype not in (np.uint8, np.uint16) or not image.size:
+        is_float = image.dtype.kind == "f"
         raise ImageError(
             f"{name} is an array of {image.dtype} of shape {image.shape}; uint8 or uint16 of shape "
             "(height, width) or (height, width, channels) is needed",
-            hint="Of values from 0 to 1: (255 * image).round().astype('uint8')",
+            hint="Of values from 0 to 1: (255 * image).round().astype('uint8')"
+            if is_float
+            else None,
         )
     path, planes = Path(name), preprocessing.planes
     if planes is None:

@@ -60,7 +60,9 @@ def list_given(images: Images | Iterable[Images]) -> Given:
         UsageError: There is none, or something else.
     """
     if isinstance(images, np.ndarray):
-        several: Iterable[Any] = images if images.ndim == 4 else [images]
+        # Of a table's column of paths, `.to_numpy()` makes an array of texts.
+        is_list = images.ndim == 4 or (images.ndim == 1 and images.dtype.kind in "OU")
+        several: Iterable[Any] = images if is_list else [images]
     elif isinstance(images, (*_NAMED, *_BYTES, *_PIXELS)) or _is_open(images):
         several = [images]
     else:
@@ -70,6 +72,8 @@ def list_given(images: Images | Iterable[Images]) -> Given:
     in_memory: dict[str, InMemory] = {}
     for number, one in enumerate(several):
         if isinstance(one, str | Path):
+            if not str(one):
+                raise UsageError("a path is empty", hint="'.' is the working folder")
             entries.append(Path(one))
         elif isinstance(one, pd.DataFrame):
             entries.append(one)
@@ -89,6 +93,8 @@ def _is_open(one: object) -> bool:
 def _hold(one: Any) -> InMemory:
     """Return an image in memory; an open file is read from where it is."""
     if _is_open(one):
+        if getattr(one, "closed", False) is True:
+            raise UsageError("an open file is needed, got a closed one")
         content = one.read()
         if not isinstance(content, bytes):
             raise UsageError(

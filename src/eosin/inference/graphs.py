@@ -1,4 +1,4 @@
-"""Static check of an ONNX file before ONNX Runtime reads it, without its library.
+"""ONNX files without the ``onnx`` package: a static check, the operators, further outputs.
 
 The file is a message of protocol buffers. Its fields are walked in place and their contents
 skipped: nothing is unpacked, no field is read twice, and their number is bounded.
@@ -7,7 +7,8 @@ skipped: nothing is unpacked, no field is read twice, and their number is bounde
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from eosin.core.errors import ArtifactError
@@ -22,8 +23,9 @@ _FIXED = {1: 8, 5: 4}
 
 # Fields of onnx.proto3, by message.
 _MODEL_GRAPH, _MODEL_FUNCTIONS = 7, 25
-_GRAPH_NODE, _GRAPH_TENSOR, _GRAPH_SPARSE = 1, 5, 15
-_NODE_TYPE, _NODE_ATTRIBUTE, _NODE_DOMAIN = 4, 5, 7
+_GRAPH_NODE, _GRAPH_TENSOR, _GRAPH_OUTPUT, _GRAPH_SPARSE = 1, 5, 12, 15
+_NODE_INPUT, _NODE_OUTPUT, _NODE_TYPE, _NODE_ATTRIBUTE, _NODE_DOMAIN = 1, 2, 4, 5, 7
+_VALUE_NAME = 1
 _ATTRIBUTE_TENSOR, _ATTRIBUTE_TENSORS = 5, 10
 _ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS = 6, 11
 _TENSOR_EXTERNAL, _TENSOR_LOCATION = 13, 14
@@ -66,6 +68,49 @@ def check_graph(path: Path) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Node:
+    """Operator of a graph: its type, and the names of the tensors that it reads and writes."""
+
+    operator: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+def read_nodes(path: Path) -> list[Node]:
+    """Return the operators of an ONNX file that :func:`check_graph` accepts, in order."""
+    with (
+        open_file(path) as stream,
+        mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data,
+    ):
+        return list(_Walk(data).find_nodes())
+
+
+def add_outputs(content: bytes, names: Iterable[str]) -> bytes:
+    """Return the bytes of an ONNX file with further tensors as outputs of its graph.
+
+    Concatenated messages of protocol buffers are merged: the outputs of the second graph are
+    appended to those of the first.
+    """
+    values = (_message(_VALUE_NAME, name.encode()) for name in names)
+    outputs = b"".join(_message(_GRAPH_OUTPUT, value) for value in values)
+    return content + _message(_MODEL_GRAPH, outputs)
+
+
+def _message(field: int, content: bytes) -> bytes:
+    """Return a field of the kind message or text."""
+    return bytes([field << 3 | _NESTED]) + _varint(len(content)) + content
+
+
+def _varint(value: int) -> bytes:
+    """Return a number, seven bits to a byte, the lowest first."""
+    found = bytearray()
+    while value > 0x7F:
+        found.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*found, value])
+
+
 class _Walk:
     """One pass over the fields of a file's bytes."""
 
@@ -90,6 +135,22 @@ class _Walk:
         if graphs != 1:
             raise ValueError(f"it contains {graphs or 'no'} graph{'s' if graphs else ''}")
         return ""
+
+    def find_nodes(self) -> Iterator[Node]:
+        """Yield the operators of the graph."""
+        for number, kind, start, end in self._fields(0, len(self._data)):
+            if number == _MODEL_GRAPH and kind == _NESTED:
+                for inner, _, first, last in self._fields(start, end):
+                    if inner == _GRAPH_NODE:
+                        yield self._read_node(first, last)
+
+    def _read_node(self, start: int, end: int) -> Node:
+        texts: dict[int, list[str]] = {_NODE_INPUT: [], _NODE_OUTPUT: [], _NODE_TYPE: []}
+        for number, kind, first, last in self._fields(start, end):
+            if number in texts and kind == _NESTED:
+                texts[number].append(self._data[first:last].decode("utf-8", "replace"))
+        inputs, outputs, operators = (tuple(found) for found in texts.values())
+        return Node("".join(operators[-1:]), inputs, outputs)
 
     def _look_at_graph(self, start: int, end: int) -> str:
         for number, kind, first, last in self._fields(start, end):

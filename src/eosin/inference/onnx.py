@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
@@ -23,7 +23,7 @@ from eosin.core.errors import ArtifactError
 from eosin.core.text import printable
 from eosin.core.threads import thread_limit
 from eosin.core.types import FloatArray, Image
-from eosin.inference.graphs import check_graph
+from eosin.inference.graphs import add_outputs, check_graph
 
 _LOG = logging.getLogger(__name__)
 
@@ -48,12 +48,20 @@ class OnnxNetwork:
         threads: Threads inside an operator; by default as many as `--threads` allows, else ONNX
             Runtime's own choice.
         output: Name of its output.
+        also: Names of tensors inside the graph that :meth:`run_inside` returns beside the output.
 
     Raises:
         ArtifactError: The file is absent, does not load, or has parts that are not allowed.
     """
 
-    def __init__(self, path: Path, *, threads: int | None = None, output: str = "logits") -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        threads: int | None = None,
+        output: str = "logits",
+        also: Sequence[str] = (),
+    ) -> None:
         if not path.exists():
             raise ArtifactError(f"{path} does not exist", hint="Train again, or copy the folder")
         try:
@@ -71,9 +79,11 @@ class OnnxNetwork:
         options.log_severity_level = _FATAL
         if threads is not None:
             options.intra_op_num_threads = threads
+        self._also = [name for name in dict.fromkeys(also) if name != output]
         with self._explained("load"):
+            source = add_outputs(path.read_bytes(), self._also) if self._also else str(path)
             self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
+                source, options, providers=["CPUExecutionProvider"]
             )
 
     def check_shape(self, info: ModelInfo) -> None:
@@ -121,6 +131,17 @@ class OnnxNetwork:
                 hint=COPY_AGAIN,
             )
         return found
+
+    def run_inside(self, images: FloatArray) -> dict[str, FloatArray]:
+        """Return the output and the tensors ``also`` for images (N, C, H, W), by name.
+
+        Raises:
+            ArtifactError: The network fails.
+        """
+        names = [self._output, *self._also]
+        with self._explained("run"):
+            found = self._session.run(names, {"images": images})
+        return dict(zip(names, map(np.asarray, found), strict=True))
 
     @contextmanager
     def _explained(self, action: str) -> Iterator[None]:

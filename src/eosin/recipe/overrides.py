@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from eosin.core.errors import RecipeError
+from eosin.core.hints import name_settings
 from eosin.core.text import shorten
 from eosin.recipe.data import restart_split
 from eosin.recipe.schema import Recipe
@@ -21,6 +22,7 @@ _LOG = logging.getLogger(__name__)
 
 #: Deepest nesting of tables; a recipe has five levels.
 MOST_LEVELS = 32
+_EXAMPLE = "For example --set train.epochs=5"
 _LONG_KEY = re.compile(r"(?:\.[ \t]*[^.\s=,\[\]{}]{1,999}[ \t]*){100}")
 
 
@@ -87,12 +89,19 @@ def parse_overrides(
         for key, value in _flatten(overrides):
             _branch_for(tree, key)[key.rpartition(".")[2]] = value
         return tree
-    for text in [overrides] if isinstance(overrides, str) else overrides:
+    texts: Any = [overrides] if isinstance(overrides, str) else overrides
+    if not isinstance(texts, Iterable):
+        kind = type(texts).__name__
+        raise RecipeError(f"overrides must be a dict, got an object of type {kind}", hint=_EXAMPLE)
+    for text in texts:
+        if not isinstance(text, str):
+            raise RecipeError(f"overrides must be a dict or texts, got {text!r}", hint=_EXAMPLE)
         key, equals, given = text.partition("=")
         key = key.strip()
         if not equals or not key:
             raise RecipeError(
-                f"--set needs key=value, got {shorten(text)!r}", hint="e.g. train.lr=0.001"
+                f"{name_settings()} needs key=value, got {shorten(text)!r}",
+                hint=_EXAMPLE,
             )
         branch = _branch_for(tree, key)
         parsed = _read_value(given.strip(), _annotation_at(schema, key.split(".")))
@@ -104,12 +113,13 @@ def _branch_for(tree: dict[str, Any], key: str) -> dict[str, Any]:
     """Return the dictionary inside ``tree`` that the last part of a key belongs into."""
     sections = key.split(".")[:-1]
     if len(sections) >= MOST_LEVELS:
-        raise RecipeError(f"--set {shorten(key)} is nested too deeply")
+        raise RecipeError(f"{name_settings(shorten(key))} is nested too deeply")
     branch = tree
     for name in sections:
         branch = branch.setdefault(name, {})
         if not isinstance(branch, dict):
-            raise RecipeError(f"--set {shorten(key)}: {shorten(name)!r} already has a value")
+            given = name_settings(shorten(key))
+            raise RecipeError(f"{given}: {shorten(name)!r} already has a value")
     return branch
 
 
@@ -229,7 +239,8 @@ def _merge_items(key: str, items: Sequence[Any], extra: Mapping[str, Any]) -> li
     for place, value in extra.items():
         if place not in known:
             listed = f"0 to {len(merged) - 1}" if merged else "none"
-            raise RecipeError(f"--set {key}.{shorten(place)}: the recipe has the items {listed}")
+            given = name_settings(f"{key}.{shorten(place)}")
+            raise RecipeError(f"{given}: the recipe has the items {listed}")
         item = merged[known[place]]
         is_table = isinstance(item, Mapping) and isinstance(value, Mapping)
         merged[known[place]] = merge(item, value) if is_table else value

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
+import shlex
 from collections.abc import Mapping
 from datetime import date, time
 from pathlib import Path
@@ -14,13 +16,21 @@ from pydantic import BaseModel, ValidationError
 
 from eosin.core.errors import RecipeError, close_matches
 from eosin.core.files import open_file
-from eosin.core.text import is_text, shorten
+from eosin.core.hints import name_settings
+from eosin.core.text import is_text, listing, quantity, shorten
 from eosin.recipe.data import shares_hint
 from eosin.recipe.overrides import MOST_LEVELS, Overrides, load_toml, override, parse_overrides
 from eosin.recipe.schema import EMBEDDING, TRAINING, Recipe
 
 #: Largest recipe in bytes; the largest of Eosin's has 3,000.
 _MOST_BYTES = 1 << 20
+#: Settings that give the keys without which there is no recipe.
+_EXAMPLES = {
+    "name": "name=first",
+    "data": "data.manifest=MANIFEST.csv",
+    "model": "model.name=light_cnn",
+    "model.name": "model.name=light_cnn",
+}
 #: The folders of an absolute path, or of that of a table of features.
 _FOLDERS = re.compile(rf"(?s)^({EMBEDDING}:)?(?:~|[A-Za-z]:)?[\\/](?:.*[\\/])?")
 
@@ -59,6 +69,11 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise RecipeError(f"the recipe {path} cannot be read: {error.strerror}") from error
     if len(content) > _MOST_BYTES:
         raise RecipeError(f"the recipe {path} is too large: at most {_MOST_BYTES:,} bytes are read")
+    if b"\0" in content and not content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise RecipeError(
+            f"{path} is a binary file, not a recipe",
+            hint="Name a recipe, a folder or a table of images; unpack an archive first",
+        )
     try:
         # Windows' editors write two-byte line ends and a byte-order mark.
         return load_toml(content.decode("utf-8-sig"))
@@ -115,14 +130,39 @@ def recipe_from_dict(
     check_values(data, source)
     given = parse_overrides(overrides)
     changed = override(data, given)
-    check_values(changed, "--set")
+    check_values(changed, name_settings())
     try:
         return Recipe.model_validate(changed)
     except ValidationError as error:
         if not (cause := _find_overrides(error, data, given)):
             raise _explain(error, source) from None
-        hint = shares_hint(changed, error.errors()[0]["loc"], given)
-        raise _explain(error, f"--set {' '.join(cause)}", hint) from None
+        hint = shares_hint(changed, error.errors()[0]["loc"], given) or _find_place(error)
+        raise _explain(error, name_settings(*cause), hint) from None
+
+
+def find_key(name: str) -> str | None:
+    """Return the key of a recipe that ends in ``name``, with its section.
+
+    One outside all sections comes first; there is none if several sections have it.
+    """
+    found: list[str] = []
+    todo: list[tuple[str, Any]] = [("", Recipe)]
+    while todo:
+        section, model = todo.pop(0)
+        for key, field in model.model_fields.items():
+            if key == name:
+                found.append(f"{section}{key}")
+            if _is_section(field.annotation):
+                todo.append((f"{section}{key}.", field.annotation))
+    return found[0] if len(found) == 1 or (found and "." not in found[0]) else None
+
+
+def _find_place(error: ValidationError) -> str | None:
+    """Return a hint to the section of a key that an override looks for in another."""
+    first = error.errors()[0]
+    key = find_key(str(first["loc"][-1])) if first["type"] == "extra_forbidden" else None
+    value = first["input"]
+    return f"Use --set {shlex.quote(f'{key}={value}')}" if key else None
 
 
 def _find_overrides(
@@ -191,15 +231,30 @@ def _explain(error: ValidationError, source: str, hint: str | None = None) -> Re
     if first["type"] == "extra_forbidden":
         known = _known_keys(path[:-1])
         return RecipeError(
-            f"{source}: unknown key {key!r}{more}", hint=close_matches(path[-1], known)
+            f"{source}: unknown key {key!r}{more}", hint=hint or close_matches(path[-1], known)
         )
     if first["type"] == "missing":
-        return RecipeError(f"{source}: the key {key!r} is missing{more}")
+        return _explain_missing(error, source)
     reason = first["msg"].removeprefix("Value error, ")
     reason = reason[0].lower() + reason[1:] if reason else reason
     got = "" if first["type"] == "value_error" else f", got {shorten(repr(first['input']))}"
     where = f"{key!r}: " if key else ""
     return RecipeError(f"{source}: {where}{reason}{got}{more}", hint=hint)
+
+
+def _explain_missing(error: ValidationError, source: str) -> RecipeError:
+    """Return the error that names all missing keys."""
+    found = [one["loc"] for one in error.errors() if one["type"] == "missing"]
+    keys = [".".join(map(str, path)) for path in found]
+    n_others = error.error_count() - len(keys)
+    more = f" (and {quantity(n_others, 'other error')})" if n_others else ""
+    named = listing(map(repr, keys))
+    are = f"the keys {named} are" if len(keys) > 1 else f"the key {named} is"
+    examples = " ".join(f"--set {_EXAMPLES[key]}" for key in keys if key in _EXAMPLES)
+    hint = (
+        f"Add {'it' if len(keys) == 1 else 'them'}, for example: {examples}" if examples else None
+    )
+    return RecipeError(f"{source}: {are} missing{more}", hint=hint)
 
 
 def _known_keys(path: list[str]) -> list[str]:

@@ -139,9 +139,10 @@ class Figures:
 
 @dataclass(frozen=True)
 class Tiles:
-    """Gallery of thumbnails."""
+    """Gallery of thumbnails; ``look`` is ``"wide"`` for pictures of more than one image."""
 
     items: Sequence[Tile]
+    look: str = ""
     kind: ClassVar[str] = "tiles"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from eosin.artifacts.layers import LayerTable
 from eosin.artifacts.metrics import Abstention, SplitMetrics
 from eosin.artifacts.predictions import NORMALISED, PredictionRecord
-from eosin.core.text import count, duration, of_groups, quantity
+from eosin.core.text import count, duration, listing, of_groups, quantity
 from eosin.core.types import SPLITS, Samples
 from eosin.metrics.catalogue import HEADLINE
 from eosin.reporting.formatting import many_undecided, metric_label, metric_text
@@ -24,6 +24,20 @@ def dataset_rows(datasets: Iterable[Mapping[str, Any]]) -> list[tuple[str, ...]]
         for d in datasets
     )
     return [("name", "title", "licence", "modality", "classes"), *rows]
+
+
+def dataset_facts(dataset: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Return the rows of a table of one data set's facts; the first is its head."""
+    shown = {**dataset, "counts": count(sum(one["images"] for one in dataset.get("counts") or ()))}
+    facts = [
+        ("images" if key == "counts" else key, listing(value) if _is_list(value) else str(value))
+        for key, value in shown.items()
+    ]
+    return [("fact", "value"), *(fact for fact in facts if fact[1] not in {"", "0", "None"})]
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
 
 
 def layer_rows(table: LayerTable, *, every: bool) -> list[tuple[str, ...]]:
@@ -87,9 +101,9 @@ def split_facts(splits: Mapping[str, SplitMetrics]) -> dict[str, object]:
             [
                 f"{quantity(split.n_images, 'image')}{of_groups(split.n_groups, split.unit)}",
                 *(
-                    f"{metric_label(key, short=True)} {metric_text(split.image[key])}"
+                    f"{metric_label(key, short=True)} {metric_text(split.decided[key])}"
                     for key in HEADLINE
-                    if key in split.image and split.image[key].value is not None
+                    if key in split.decided and split.decided[key].value is not None
                 ),
             ]
         )

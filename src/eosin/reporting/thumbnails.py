@@ -94,8 +94,8 @@ def _words(thumbnail: SampleThumbnail) -> tuple[str, list[str]]:
         return thumbnail.label, [*_present((sure, f"probability {sure}"), (name, name)), *where]
     if thumbnail.role != "mistake":
         return thumbnail.label, [*_present((sure, f"probability {sure}")), *where]
-    predicted = f"predicted {thumbnail.predicted or 'another class'}"
-    title = f"{predicted} ({sure})" if sure else predicted
+    decided = f"decision: {thumbnail.predicted or 'another class'}"
+    title = f"{decided} ({sure})" if sure else decided
     return title, [f"true class {thumbnail.label}", name, *where]
 
 
@@ -115,7 +115,7 @@ def _alt(thumbnail: SampleThumbnail) -> str:
     words = [f"{kinds[thumbnail.role]} of class {thumbnail.label}"]
     if thumbnail.role in {"mistake", "correct"} and thumbnail.predicted:
         sure = f" with probability {number(thumbnail.probability)}" if thumbnail.probability else ""
-        words.append(f"predicted {thumbnail.predicted}{sure}")
+        words.append(f"decision {thumbnail.predicted}{sure}")
     words += _present(
         (thumbnail.patient, patient_words(thumbnail.patient)),
         (thumbnail.magnification, f"magnification {times(thumbnail.magnification)}"),

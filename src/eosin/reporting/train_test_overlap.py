@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from eosin.artifacts.layout import OUT_OF_FOLD
-from eosin.artifacts.metrics import Metric, MetricBlock
+from eosin.artifacts.metrics import Metric
 from eosin.core.text import count, quantity
 from eosin.core.types import SPLITS
-from eosin.metrics.catalogue import LEADING
+from eosin.metrics.catalogue import LEADING, OF_DECISIONS
 from eosin.reporting.formatting import (
     capitalised,
     metric_label,
@@ -116,10 +116,10 @@ def _from_overlap(run: FinishedRun) -> TrainTestOverlap | None:
     return TrainTestOverlap(len(shared), int(frame["group"].isin(shared).sum()))
 
 
-def leading_metric(block: MetricBlock) -> tuple[str, Metric] | None:
+def leading_metric(run: FinishedRun) -> tuple[str, Metric] | None:
     """Return the metric of the verdict; ``None`` if none has a value."""
     for name in LEADING:
-        metric = block.get(name)
+        metric = run.evaluated.decided.get(name)
         if metric is not None and metric.value is not None:
             return name, metric
     return None
@@ -158,13 +158,15 @@ def unit_name(run: FinishedRun) -> str:
 
 def verdict(run: FinishedRun) -> str:
     """Return the verdict: one sentence with the leading metric and its data."""
-    lead = leading_metric(run.evaluated.image)
+    lead = leading_metric(run)
     if lead is None:
         first = run.evaluated.image.get(LEADING[0])
         why = (first.reason if first else None) or "nothing could be measured"
         return f"No headline figure: {why} (evaluated on {units(run)})."
     name, metric = lead
+    at = decided_at(run) if name in OF_DECISIONS else ""
     value = metric_text(metric) + (", without an interval," if metric.low is None else "")
+    value += f" {at}" if at else ""
     return f"{capitalised(leading_name(name, run))} {value} on {units(run)}{_seen(run)}."
 
 
@@ -192,7 +194,7 @@ def has_units(run: FinishedRun) -> bool:
 
 def caution(run: FinishedRun) -> tuple[str, str] | None:
     """Return heading and text of what invalidates the headline's interval; ``None`` if nothing."""
-    lead = leading_metric(run.evaluated.image)
+    lead = leading_metric(run)
     if lead is None:
         return None
     metric = lead[1]
@@ -205,6 +207,18 @@ def caution(run: FinishedRun) -> tuple[str, str] | None:
         "No patients or groups are known.",
         "Every image counts as its own group. If several images come from one patient, they may be"
         " on both sides of the split, and the intervals are too narrow.",
+    )
+
+
+def decided_at(run: FinishedRun) -> str:
+    """Return where the model decides, ``at the tuned threshold 0.312``; empty without one."""
+    if not threshold_text(run):
+        return ""
+    value = run.evaluated.threshold.value
+    return (
+        "at each fold's tuned threshold"
+        if value is None
+        else (f"at the tuned threshold {number(value)}")
     )
 
 

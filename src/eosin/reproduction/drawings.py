@@ -187,14 +187,23 @@ def _roc(drawing_: Drawing) -> Drawn:
             yield _captioned(figure, title)
 
 
-def _by_magnification(name: str) -> Callable[[Drawing], Drawn]:
-    """Return a drawing of one of a run's figures by magnification, by its name."""
+def _by_magnification(
+    name: str, single: Callable[[Drawing], Drawn] | None = None
+) -> Callable[[Drawing], Drawn]:
+    """Return a drawing of one of a run's figures by magnification, by its name.
+
+    ``single`` draws the same of all images, for data of one magnification.
+    """
 
     def draw_it(drawing_: Drawing) -> Drawn:
+        drawn = False
         for title, run in drawing_.titled():
             for figure in magnifications.figures(run).items:
                 if figure.name == name:
+                    drawn = True
                     yield _captioned(figure, title)
+        if not drawn and single is not None:
+            yield from single(drawing_)
 
     return draw_it
 
@@ -250,8 +259,8 @@ DRAWINGS: dict[str, Callable[[Drawing], Drawn]] = {
     "confusion": _confusion,
     "roc": _roc,
     "bars_by_magnification": _by_magnification("magnification_metrics"),
-    "confusion_by_magnification": _by_magnification("magnification_confusion"),
-    "roc_by_magnification": _by_magnification("magnification_roc"),
+    "confusion_by_magnification": _by_magnification("magnification_confusion", _confusion),
+    "roc_by_magnification": _by_magnification("magnification_roc", _roc),
     "right_and_wrong": _right_and_wrong,
     "layer_table": _layer_table,
     "history_table": _history_table,

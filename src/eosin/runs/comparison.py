@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from eosin.artifacts.comparison import ComparedRun, Disagreement, LearningCurve, RangeTest
+from eosin.artifacts.layout import TEST_BY_FOLD
 from eosin.artifacts.predictions import PREFIX
 from eosin.core.types import Estimate
 from eosin.engine import EarlyStopping
@@ -133,7 +134,8 @@ def find_ranges(
         key = keys[run.short_name]
         several = list(keys.values()).count(key) > 1
         if not one.is_flattered:
-            rows_held = rows[rows["path"].isin(shared.paths)].sort_values("path")
+            rows_held = _rows_by_network(run, rows)
+            rows_held = rows_held[rows_held["path"].isin(shared.paths)].sort_values("path")
             tables.setdefault(key, {}).update(_blocks(run, rows_held, several=several))
             facts.setdefault(key, one)
     groups: dict[str, list[str]] = {}
@@ -172,6 +174,15 @@ def _treatments(runs: Sequence[FinishedRun]) -> dict[str, str]:
         name: recipe if pairs.count((recipe, seeds[name])) == 1 else name
         for name, recipe in recipes.items()
     }
+
+
+def _rows_by_network(run: FinishedRun, rows: Any) -> Any:
+    """Return a run's rows; of folds beside a test subset those of each fold's network."""
+    by_fold = run.predictions_of(TEST_BY_FOLD) if run.split == "test" else None
+    if by_fold is None or not len(by_fold):
+        return rows
+    shared_paths = dict(zip(run.predictions["path"], rows["path"], strict=True))
+    return by_fold.assign(path=by_fold["path"].map(shared_paths))
 
 
 def _blocks(run: FinishedRun, rows: Any, *, several: bool) -> dict[str, Any]:

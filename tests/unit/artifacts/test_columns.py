@@ -1,7 +1,10 @@
 """Columns that are nearly called ``patient``, ``group``, ``path`` or ``label``."""
 
+import shlex
+
 import pandas as pd
 import pytest
+from tests.facts import tells
 
 from eosin.artifacts.columns import Columns, find_near
 from eosin.artifacts.manifest import make_samples
@@ -95,6 +98,26 @@ def test_path_and_label_may_be_called_otherwise(tmp_path):
     samples = read(frame, tmp_path, Columns(path="file_name"), label="diagnosis")
     assert list(samples.frame["path"]) == ["a", "b", "c"]
     assert samples.class_names == ("x", "y")
+
+
+def test_all_missing_columns_are_named_in_one_line_to_type(tmp_path):
+    frame = table(patient=["1", "1", "2"]).set_axis(["Filename", "Diagnosis", "Patient ID"], axis=1)
+    with pytest.raises(ManifestError) as caught:
+        read(frame, tmp_path)
+    assert tells(caught.value.message, "path", "label", "patient")
+    typed = caught.value.hint.removeprefix("Add ")
+    assert typed == (
+        "--set data.path=Filename --set data.label=Diagnosis --set 'data.patient=Patient ID'"
+    )
+    keys = dict(word.removeprefix("data.").split("=") for word in shlex.split(typed)[1::2])
+    columns = Columns(keys["path"], keys["patient"])
+    assert read(frame, tmp_path, columns, label=keys["label"]).frame["patient"].nunique() == 2
+    with pytest.raises(ManifestError) as caught:
+        read(frame.rename(columns={"Filename": "Pfad"}), tmp_path, Columns())
+    assert tells(caught.value.hint, "Pfad", "--path COLUMN", "--label Diagnosis", "--patient")
+    with pytest.raises(ManifestError) as caught:
+        read(frame, tmp_path, Columns(independent=True))
+    assert not tells(caught.value.hint, "--patient")
 
 
 def test_titles_above_the_header_are_named(tmp_path):

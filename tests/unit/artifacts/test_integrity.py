@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import shutil
 
 import pytest
@@ -41,6 +42,18 @@ def test_a_training_lists_every_file_of_its_model(folder):
     assert names == {*LISTED, "model.json"}
     assert listed(folder) == {name: sha256_file(folder.root / name) for name in LISTED}
     verify(folder)
+
+
+@pytest.mark.parametrize("n_same", [3, 12, 40, 63, 64])
+def test_two_sums_are_shown_with_digits_that_differ(folder, n_same):
+    found = sha256_file(folder.weights)
+    other = found[:n_same] + ("0" if found[n_same : n_same + 1] != "0" else "1") + "f" * 63
+    expected = (found + "0") if n_same == 64 else other[:64]
+    edit(folder, files={**listed(folder), folder.weights.name: expected})
+    with pytest.raises(ArtifactError) as caught:
+        verify(folder)
+    shown = re.findall(r"\b[0-9a-f]{12,}…?", str(caught.value))
+    assert len(set(shown)) == 2, shown
 
 
 @pytest.mark.parametrize("name", sorted(COMPUTING))

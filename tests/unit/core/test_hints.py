@@ -3,7 +3,7 @@
 import pytest
 
 from eosin.core.errors import EosinError
-from eosin.core.hints import in_users_words, typed_hints
+from eosin.core.hints import in_users_words, typed_command, typed_hints
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,19 @@ def test_what_is_typed_becomes_a_call_where_no_command_runs(typed, called):
         assert in_users_words(typed) == typed
     assert str(EosinError("No", hint=typed)) == f"No. {called}"
     assert EosinError("No", hint=typed).hint == typed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (["train", "own", "--positive", "tumour"], "eosin train own --positive tumour"),
+        (["train", "/home/ann/My patches/"], "eosin train '…/My patches'"),
+        (["train", "../a/b", "--log-file=/tmp/x.log"], "eosin train …/b --log-file=…/x.log"),
+        (["train", "r.toml", "--set", "data.root=/a/b"], "eosin train r.toml --set data.root=…/b"),
+        (["train", "C:\\a\\b"], "eosin train …/b"),
+    ],
+)
+def test_a_typed_command_is_shown_without_folders(arguments, shown):
+    assert typed_command() == ""
+    with typed_hints(arguments):
+        assert typed_command() == shown

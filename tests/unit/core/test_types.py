@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from eosin.core.errors import ImageError
-from eosin.core.types import ImageReference, Samples
+from eosin.core.types import Estimate, ImageReference, Samples
 
 
 @pytest.fixture
@@ -83,3 +83,9 @@ def test_a_reference_is_the_file_that_is_there(folder, text, file, index):
 def test_a_container_without_a_whole_number_behind_its_mark_is_refused(folder, index):
     with pytest.raises(ImageError, match="whole number behind '#'"):
         ImageReference.parse(f"x.h5#{index}").resolve(folder)
+
+
+def test_an_estimate_shows_its_value_its_interval_and_what_is_missing():
+    assert repr(Estimate(0.931234, 0.9, 0.95)) == "Estimate(value=0.9312, low=0.9, high=0.95)"
+    lost = repr(Estimate(None, reason="no image of benign"))
+    assert lost == "Estimate(value=None, low=None, high=None, reason='no image of benign')"

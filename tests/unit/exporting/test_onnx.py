@@ -92,6 +92,23 @@ def test_a_small_difference_passes_and_a_larger_one_does_not(network, exported, 
         shifted(2e-3)
 
 
+def test_rounding_of_single_precision_is_not_held_against_the_file(network, exported, images):
+    class Rounded(nn.Module):
+        """Single precision is wrong by more than the limit, as in networks of a hundred layers."""
+
+        def __init__(self):
+            super().__init__()
+            self.inner = network
+
+        def forward(self, given):
+            logits = self.inner(given)
+            wrong = 2e-3 if given.dtype == torch.float32 else 0.0
+            return logits + torch.tensor([wrong, 0.0, 0.0], dtype=given.dtype)
+
+    assert 0 < check_parity(Rounded().eval(), exported, images) <= MAX_PROBABILITY_GAP
+    assert next(network.parameters()).dtype == torch.float32
+
+
 def test_a_network_that_says_nan_is_refused(network, exported, images):
     class Broken(nn.Module):
         def forward(self, given):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from eosin.core.errors import ArtifactError
-from eosin.inference.graphs import check_graph
+from eosin.inference.graphs import check_graph, read_nodes
 from eosin.inference.onnx import OnnxNetwork
 
 FLOAT = TensorProto.FLOAT
@@ -202,3 +202,16 @@ def test_what_the_library_prints_while_it_is_imported_is_not_shown(tmp_path):
         line, capture_output=True, check=True, timeout=60, env={**os.environ, "PYTHONPATH": path}
     )
     assert done.stderr == b"kept"
+
+
+def test_operators_are_read_and_inner_tensors_become_outputs(tmp_path):
+    path = save(tmp_path / "model.onnx", plain_nodes(), [weight()])
+    check_graph(path)
+    nodes = read_nodes(path)
+    assert [node.operator for node in nodes] == ["Flatten", "MatMul"]
+    assert nodes[1].inputs == ("flat", "weight")
+    images = np.random.default_rng(0).random((2, 3, 8, 8)).astype(np.float32)
+    found = OnnxNetwork(path, also=["flat", "weight"]).run_inside(images)
+    np.testing.assert_array_equal(found["flat"], images.reshape(2, -1))
+    np.testing.assert_array_equal(found["weight"], np.full((192, 2), 1, np.float32))
+    np.testing.assert_array_equal(found["logits"], OnnxNetwork(path).run(images))

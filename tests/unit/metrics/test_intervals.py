@@ -324,3 +324,16 @@ def test_a_hundred_thousand_predictions_are_affordable(n_groups):
     print(f"\n2,000 resamples of 100,000 rows in {n_groups} groups: {seconds:.1f} s")  # noqa: T201
     assert all(estimate.low is not None for estimate in ours.values())
     assert seconds < 20
+
+
+@pytest.mark.parametrize("unknown", [None, float("nan"), ""])
+def test_rows_of_unknown_groups_are_groups_of_their_own(unknown):
+    rows = np.arange(24.0)
+    named = [f"P{i // 2}" if i < 12 else f"row {i}" for i in range(24)]
+    given = [name if name.startswith("P") else unknown for name in named]
+    assert intervals.interval(rows, np.mean, given) == intervals.interval(rows, np.mean, named)
+
+
+def test_a_group_without_a_name_is_refused():
+    with pytest.raises(DataError, match="group"):
+        intervals.interval(np.arange(3.0), np.mean, [{}, {}, {}])

@@ -1,5 +1,7 @@
 """From TOML and --set to a recipe, naming the key in every refusal."""
 
+import shlex
+
 import pytest
 import tomli_w
 from hypothesis import given
@@ -53,6 +55,46 @@ def test_a_missing_key_is_named():
     with pytest.raises(RecipeError) as caught:
         recipe_from_dict({"name": "a", "model": {"name": "light_cnn"}})
     assert tells(str(caught.value), "the recipe", "'data'", "missing")
+
+
+def test_all_missing_keys_are_named_with_settings_that_add_them(typed, tmp_path):
+    with pytest.raises(RecipeError) as caught:
+        recipe_from_dict({"seed": 1, "modell": {}})
+    shown = str(caught.value)
+    assert tells(shown, "'name', 'data' and 'model'", "missing", "1 other error")
+    words = shlex.split(shown.partition("example: ")[2])
+    settings = [setting for option, setting in zip(words[::2], words[1::2], strict=True)]
+    assert words[::2] == ["--set"] * 3
+    assert recipe_from_dict({"seed": 1}, overrides=settings).seed == 1
+
+
+@pytest.mark.parametrize(
+    ("overrides", "facts"),
+    [
+        ({"train.lrr": 1}, ["{'train.lrr': 1}", "'train.lrr'", "'lr'"]),
+        ({"train.lr": -1}, ["{'train.lr': -1}", "'train.lr'"]),
+        ({"train": {"seed": 3}}, ["{'train.seed': 3}", "overrides={'seed': 3}"]),
+        (["train.lr"], ["overrides", "'train.lr'"]),
+        ([3], ["overrides", "3"]),
+        (3, ["overrides", "int"]),
+    ],
+)
+def test_overrides_of_python_are_refused_in_python_s_words(overrides, facts):
+    with pytest.raises(RecipeError) as caught:
+        recipe_from_dict(BASE, overrides=overrides)
+    shown = str(caught.value)
+    assert shown.startswith("overrides")
+    assert "--set" not in shown
+    assert all(fact in shown for fact in facts)
+
+
+def test_a_key_in_the_wrong_section_is_found_elsewhere(typed):
+    with pytest.raises(RecipeError) as caught:
+        recipe_from_dict(BASE, overrides=["train.seed=3"])
+    assert str(caught.value).endswith("--set seed=3")
+    with pytest.raises(RecipeError) as caught:
+        recipe_from_dict(BASE, overrides=["model.epochs=3"])
+    assert str(caught.value).endswith("--set train.epochs=3")
 
 
 def test_unreadable_files_are_refused(tmp_path):
@@ -221,7 +263,7 @@ def test_a_key_that_the_protocol_does_not_use_is_refused_by_name(recipe_file, ov
 
 @pytest.mark.parametrize("text", ["train.lr", "=3", " =3", ""])
 def test_an_override_needs_key_and_value(text):
-    with pytest.raises(RecipeError, match="--set needs key=value"):
+    with pytest.raises(RecipeError, match="overrides needs key=value"):
         parse_overrides([text])
 
 
@@ -262,7 +304,7 @@ def test_any_text_is_read_or_refused_in_one_line(text):
     if equals and key.strip():
         assert parse_overrides([text])
     else:
-        with pytest.raises(RecipeError, match="--set"):
+        with pytest.raises(RecipeError, match="overrides"):
             parse_overrides([text])
 
 

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 from tests.tiny_runs import edit, relist
@@ -46,6 +47,11 @@ def test_reads_everything(run_of):
     assert all(one.predicted != one.label for one in gathered.role("mistake"))
     right = gathered.role("correct")
     assert all(one.predicted == one.label for one in right)
+    # Right and wrong are the decisions, not the most probable class.
+    paths = gathered.predictions["path"].map(lambda path: Path(path).name)
+    decided = dict(zip(paths, gathered.predictions["decision"], strict=True))
+    shown = [*gathered.role("mistake"), *right]
+    assert [one.predicted for one in shown] == [decided[Path(one.path).name] for one in shown]
     # Classes take turns, each from its most confident prediction on.
     assert right[0].label != right[1].label
     assert right[0].probability >= right[2].probability

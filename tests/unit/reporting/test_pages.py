@@ -97,7 +97,7 @@ def test_the_page_shows_what_the_run_s_files_hold(drawn):
         f"abstains on {100 * metrics.abstention.abstention_rate.value:.1f}",
         metric_text(patient),
         "{:.3f}–{:.3f}".format(*patient.wilson),
-        f"predicted {first.predicted} ({first.probability:.3f})",
+        f"decision: {first.predicted} ({first.probability:.3f})",
         Path(first.path).name,
         f"probability {right.probability:.3f}",
         result.dataset["licence"],
@@ -114,6 +114,30 @@ def test_the_page_shows_what_the_run_s_files_hold(drawn):
     assert names >= {"reliability", "scores", "decision_curve"}
     assert names >= {"learning_loss", "learning_accuracy"}
     assert (run / "report.html").stat().st_size < 3_000_000
+
+
+@pytest.mark.drawn
+@pytest.mark.parametrize("kind", ["grouped", "folds"])
+def test_all_decisions_of_the_first_screen_are_those_at_the_threshold(copy_of, kind):
+    run = copy_of(kind)
+    text = page_of(run) and (run / "report.html").read_text(encoding="utf-8")
+    result = read_run(run)
+    frame, metrics = result.predictions, result.evaluated
+    right = frame["decision"] == frame["label"]
+    assert not right.equals(frame["predicted"] == frame["label"])  # the run tells them apart
+    page, screen = Page(text), text.partition("<details")[0]
+    matrix = next(one["alt"] for one in page.all("img") if "Confusion matrix" in one["alt"])
+    for name, of_class in right.groupby(frame["label"]):
+        n_right, rate = int(of_class.sum()), of_class.mean()
+        assert tells(matrix, f"{len(of_class)} images of {name}", n_right, f"{rate:.3f}")
+    for name in ("accuracy", "recall", "specificity"):
+        shown = metric_text(metrics.at_threshold[name]).partition(" (")[0]
+        assert tells(screen, metric_label(name, short=True), shown), name
+    assert metrics.at_threshold["recall"].value == right[frame["label"] == metrics.positive].mean()
+    assert "tuned threshold" in screen
+    assert "most probable" not in screen
+    # The matrix of the most probable class is in the details, under its name.
+    assert tells(text.partition("<details")[2], "Most probable class", "confusion_argmax.png")
 
 
 @pytest.mark.drawn
@@ -212,21 +236,21 @@ def test_a_user_s_own_metric_is_in_the_tables_by_magnification_and_site(run):
     assert float(by_magnification.loc[metric_label("f2", short=True)].iloc[0]) == 0.4321
 
 
-def test_errors_are_the_wrong_predictions_the_most_confident_first(run):
+def test_errors_are_the_wrong_decisions_the_most_confident_first(run):
     page_of(run)
     frame, errors = (pd.read_csv(run / f"{name}.csv") for name in ("predictions", "errors"))
     frame = frame[frame["split"] == "test"]
-    is_wrong = (frame["predicted"] != frame["label"]) | (frame["decision"] != frame["label"])
+    is_wrong = frame["decision"] != frame["label"]
+    assert not is_wrong.equals(frame["predicted"] != frame["label"])
     assert set(errors["path"]) == set(frame["path"][is_wrong])
-    columns = "path label predicted probability decision abstained patient"
+    columns = "path label decision probability predicted abstained patient"
     assert list(errors) == columns.split()
-    of_class = errors[errors["predicted"] != errors["label"]]
-    n_decided = int((errors["decision"] != errors["label"]).sum())
-    assert len(errors) > max(len(of_class), n_decided) > 0  # the page explains the three numbers
     page = (run / "report.html").read_text(encoding="utf-8")
-    told = f"{len(of_class)} of {len(frame)} predictions", f"{n_decided} at the"
-    assert tells(page, *told, f"{len(errors)} images")
-    assert of_class["probability"].is_monotonic_decreasing
+    assert tells(page, f"{len(errors)} of {len(frame)} decisions")
+    decided = frame.set_index("path").loc[errors["path"]]
+    expected = [row[f"prob_{row['decision']}"] for _, row in decided.iterrows()]
+    assert list(errors["probability"]) == expected
+    assert errors["probability"].is_monotonic_decreasing
     # A run of before 0.2 has neither decisions nor `correct`.
     old = pd.read_csv(run / "predictions.csv").drop(columns=["decision", "correct"])
     old.to_csv(run / "predictions.csv", index=False)
@@ -237,7 +261,7 @@ def test_errors_are_the_wrong_predictions_the_most_confident_first(run):
 
 @pytest.mark.drawn
 def test_accessible_and_self_contained(drawn):
-    _, page = drawn
+    run, page = drawn
     assert page.all("html")[0]["lang"] == "en"
     assert len(page.all("h1")) == 1
     assert len(page.all("caption")) == len(page.all("table"))
@@ -245,6 +269,9 @@ def test_accessible_and_self_contained(drawn):
     assert all(attributes["alt"] for attributes in page.all("img"))
     assert all(attributes["src"].startswith("data:image/") for attributes in page.all("img"))
     assert not page.all("script")
+    # Mailed alone its links lead nowhere: it says where the files are. The card links to none.
+    assert tells(page.text, "PNG, SVG and CSV files", "folder")
+    assert "PNG" not in (run / "model" / "card.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.drawn

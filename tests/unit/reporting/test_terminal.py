@@ -85,8 +85,13 @@ def test_a_reason_is_told_once_and_images_without_a_group_are_a_caution():
 
 
 def test_a_split_of_before_tells_its_threshold_alone():
-    (line,) = told_after_the_metrics(split())
-    assert tells(line, "0.400", "recall 0.910", "0.860–0.960", "specificity 0.700", "0.650–0.750")
+    metrics = lines_of("test", split())[1:]
+    recall, specificity, line = metrics[-3:]
+    assert tells(line, "threshold 0.400")
+    # All decisions are of one kind: recall is not given once more, of the most probable class.
+    assert tells(recall, "recall", "0.910", "0.860–0.960")
+    assert tells(specificity, "specificity", "0.700", "0.650–0.750")
+    assert sum("recall" in one for one in metrics) == 1
     several = Threshold(value=None, source="no positive class", target_recall=None)
     assert told_after_the_metrics(split(threshold=several)) == []
 

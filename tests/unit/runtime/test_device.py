@@ -48,7 +48,7 @@ def test_a_device_that_is_not_there_is_refused(machine, device):
     machine()
     with pytest.raises(RecipeError, match=f"'train.device' is '{device}'") as caught:
         choose_device_settings(device, "auto", None)
-    assert caught.value.hint == "Here: cpu, or auto"
+    assert caught.value.hint == "Available: cpu, or auto"
 
 
 def test_threads_are_applied_and_told(machine):

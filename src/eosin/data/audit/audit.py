@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -11,7 +12,7 @@ import pandas as pd
 
 from eosin.artifacts.audit import AuditReport, Finding, Kind, Pair, Severity, SplitSize
 from eosin.artifacts.manifest import relocated
-from eosin.core.text import percent, some
+from eosin.core.text import listing, percent, quantity, some
 from eosin.core.types import Samples, parts_of
 from eosin.data.audit.image_index import NearDuplicates
 from eosin.data.audit.overlaps import Overlap, PartPair, find_overlaps
@@ -46,6 +47,8 @@ _SEVERITIES: tuple[Severity, ...] = ("leak", "warning", "note")
 #: Names with a meaning only within one data set.
 _OWN_NAMES = ("patient", "group", "cluster", "accession")
 _COLUMNS = ("path", "label", *_OWN_NAMES)
+#: Kinds of finding whose pairs are copies of one image.
+_COPIES: tuple[Kind, ...] = ("identical_bytes", "identical_pixels", "near_duplicate")
 #: Kinds of finding that compare names, not images.
 _BY_NAME = ("same_group", "same_cluster", "same_accession", "alike_names")
 #: Subsets in the order of the report.
@@ -198,8 +201,8 @@ def merge_audits(reports: Sequence[AuditReport], names: Sequence[str] | None = N
     """Merge the audits of a run's folds, each over the whole table.
 
     ``names`` are ``<repeat>-<fold>`` of each; ``0-0``, ``0-1``, … by default. Returns all findings,
-    each message once; the held-out subset of each fold as splits. Raises ValueError if there is no
-    report, or not one name for each.
+    each message once and each pair of copies once, with its folds; the held-out subset of each fold
+    as splits. Raises ValueError if there is no report, or not one name for each.
     """
     if not reports:
         raise ValueError("at least one audit is needed")
@@ -207,8 +210,14 @@ def merge_audits(reports: Sequence[AuditReport], names: Sequence[str] | None = N
     if len(names) != len(reports):
         raise ValueError(f"each audit needs a name: {len(reports)} audits, {len(names)} names")
     found: dict[tuple[str, str, str], Finding] = {}
+    conflicts: set[frozenset[str]] = set()
     for finding in (finding for report in reports for finding in report.findings):
-        found.setdefault((finding.kind, finding.severity, finding.message), finding)
+        pairs = {frozenset((pair.a, pair.b)) for pair in finding.pairs}
+        is_known = finding.kind == "label_conflict" and pairs <= conflicts
+        if finding.kind not in _COPIES and not is_known:
+            found.setdefault((finding.kind, finding.severity, finding.message), finding)
+            conflicts |= pairs if finding.kind == "label_conflict" else set()
+    copies = [one for kind in _COPIES for one in _merge_copies(kind, reports, names)]
     return AuditReport(
         n_images=max(report.n_images for report in reports),
         n_groups=max(report.n_groups for report in reports),
@@ -218,12 +227,63 @@ def merge_audits(reports: Sequence[AuditReport], names: Sequence[str] | None = N
             )
             for name, report in zip(names, reports, strict=True)
         },
-        findings=_sorted(found.values()),
+        findings=_sorted([*found.values(), *copies]),
         reach=tuple(dict.fromkeys(words for report in reports for words in report.reach)),
         n_patients=max(report.n_patients or 0 for report in reports),
         n_unknown_patients=max(report.n_unknown_patients or 0 for report in reports),
         repair=reports[0].repair,
     )
+
+
+def _merge_copies(
+    kind: Kind, reports: Sequence[AuditReport], names: Sequence[str]
+) -> Iterator[Finding]:
+    """Yield the pairs of copies of a kind: those that any fold separates, then the others."""
+    seen: dict[tuple[str, ...], list[tuple[Severity, Pair, str]]] = defaultdict(list)
+    for report, name in zip(reports, names, strict=True):
+        for finding in (one for one in report.findings if one.kind == kind):
+            for pair in finding.pairs:
+                key = tuple(sorted((pair.a, pair.b)))
+                seen[key].append((finding.severity, pair, name))
+    rows = [sorted(one, key=lambda row: _SEVERITIES.index(row[0])) for one in seen.values()]
+    for severity in _SEVERITIES:
+        pairs, shown = [], []
+        for several in (own for own in rows if own[0][0] == severity):
+            alike = [(pair, name) for one, pair, name in several if one == severity]
+            pair = next((one for one, _ in alike if one.split_b == "test"), alike[0][0])
+            how = [*filter(None, [pair.how]), _name_folds([name for _, name in alike], names)]
+            sign = "~" if pair.how else "="
+            pairs.append(pair)
+            shown.append(f"{pair.a} {sign} {pair.b} ({'; '.join(how)})")
+        if pairs:
+            message = _describe_copies(kind, severity, shown)
+            yield Finding(kind=kind, severity=severity, message=message, pairs=pairs)
+
+
+def _describe_copies(kind: Kind, severity: Severity, shown: Sequence[str]) -> str:
+    is_one = len(shown) == 1
+    if severity == "leak":
+        where = f"{'is' if is_one else 'are'} in different subsets"
+    else:
+        where = f"{'occurs' if is_one else 'occur'} more than once in a subset"
+    return f"{quantity(len(shown), 'image')} {where}{_HOW[kind]}: {some(shown, _NAMED)}"
+
+
+def _name_folds(some_names: Sequence[str], names: Sequence[str]) -> str:
+    """Return which folds some names mean, in words; ``test`` is the subset beside the folds."""
+    folds = [name for name in dict.fromkeys(some_names) if name != "test"]
+    n_all = sum(name != "test" for name in names)
+    beside = ["beside the folds"] if "test" in some_names else []
+    if not folds:
+        return beside[0]
+    if len(folds) == n_all:
+        where = "every fold"
+    elif any(not name.startswith("0-") for name in names if name != "test"):
+        where = f"{len(folds)} of {n_all} folds"
+    else:
+        numbers = [str(int(name.partition("-")[2]) + 1) for name in folds]
+        where = f"{'fold' if len(folds) == 1 else 'folds'} {listing(numbers)}"
+    return " and ".join([where, *beside])
 
 
 def audit_stage(

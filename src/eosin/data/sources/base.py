@@ -143,6 +143,7 @@ def collect_samples(
     label: str,
     positive: str | None,
     columns: Columns | None = None,
+    allow_one_class: bool = False,
 ) -> Samples:
     """List the samples of a registered data set below ``root``, with its own ``options``.
 
@@ -157,7 +158,13 @@ def collect_samples(
     if positive is None and label == "label" and own in labels and len(labels) == 2:
         positive = own
     return make_samples(
-        table, root=root, label=label, positive=positive, name=name, columns=columns
+        table,
+        root=root,
+        label=label,
+        positive=positive,
+        name=name,
+        columns=columns,
+        allow_one_class=allow_one_class,
     )
 
 

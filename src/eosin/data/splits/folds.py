@@ -61,8 +61,7 @@ def fold_samples(samples: Samples, section: SplitSection, seed: int) -> list[Fol
         raise ValueError(f"fold_samples draws folds, got the protocol {section.protocol!r}")
     if section.by == "site":
         return _hold_out_sites(samples, section, seed)
-    units = find_units(samples, section.by)
-    check_classes(samples, units.counts, units.by, folds=section.k)
+    units = check_folds(samples, section)
     seen: set[str] = set()
     folds = []
     for repeat in range(section.repeats):
@@ -73,6 +72,13 @@ def fold_samples(samples: Samples, section: SplitSection, seed: int) -> list[Fol
             for fold, parts in enumerate(drawing.folds)
         ]
     return folds
+
+
+def check_folds(samples: Samples, section: SplitSection) -> Units:
+    """Return the units of folds by group or image; SplitError if a class has too few of them."""
+    units = find_units(samples, section.by)
+    check_classes(samples, units.counts, units.by, folds=section.k)
+    return units
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from eosin.images.preprocess import to_input
 from eosin.networks import build_network, count_params, find_spec
 from eosin.networks.freezing import BACKBONE, NOTHING, find_cut, weights_before
 from eosin.networks.layers import list_layers as list_torch_layers
-from eosin.networks.pretrained import Loaded, load_pretrained
+from eosin.networks.pretrained import Loaded, check_imagenet, load_pretrained
 from eosin.networks.registry import count_macs
 from eosin.recipe.schema import IMAGENET, Recipe, TrainSection
 from eosin.runtime.device import choose_device_settings
@@ -48,8 +48,11 @@ _PARITY_IMAGES = 64
 
 
 def check(recipe: Recipe) -> None:
-    """Refuse to freeze what is not part of the network."""
-    check_freezing(recipe, find_spec(recipe.model.name))
+    """Refuse to freeze what is not part of the network, and weights that do not exist."""
+    spec = find_spec(recipe.model.name)
+    if recipe.transfer.source == IMAGENET:
+        check_imagenet(spec)
+    check_freezing(recipe, spec)
 
 
 def place(section: TrainSection) -> DeviceSettings:

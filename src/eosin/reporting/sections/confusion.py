@@ -31,8 +31,15 @@ _MOST_NUMBERED = 12
 _MOST_TICKS = 40
 
 
-def confusion_figure(matrices: Mapping[str, Confusion], name: str = "confusion") -> RenderedFigure:
-    """Draw confusion matrices by title: counts, shaded by the proportion of their true class."""
+def confusion_figure(
+    matrices: Mapping[str, Confusion], name: str = "confusion", decided_at: str = ""
+) -> RenderedFigure:
+    """Draw confusion matrices by title: counts, shaded by the proportion of their true class.
+
+    They are of decisions where a threshold is given as :func:`.decided_at` describes it, otherwise
+    of the most probable class.
+    """
+    columns = f"decision {decided_at}" if decided_at else "predicted (most probable) class"
     n_classes = max(len(one.labels) for one in matrices.values())
     side = min(9.2, max(3.5 if len(matrices) == 1 else 3.0, 2.3 + 0.34 * n_classes))
     n_rows = -(-len(matrices) // max(1, int(_PAGE_IN // side)))
@@ -41,25 +48,25 @@ def confusion_figure(matrices: Mapping[str, Confusion], name: str = "confusion")
         figure = make_figure(side * n_columns, side * n_rows)
         for place, (title, confusion) in enumerate(matrices.items(), start=1):
             axes = figure.add_subplot(n_rows, n_columns, place)
-            _draw_confusion(axes, confusion)
+            _draw_confusion(axes, confusion, "Decision" if decided_at else "Predicted class")
             # A long title would run over the edge of the figure.
             axes.set_title(textwrap.fill(title, 20))
         return render_figure(
             figure,
             name,
             alt=" ".join(f"{title}: {_confusion_alt(one)}" for title, one in matrices.items()),
-            caption="Images by true and predicted (most probable) class; percentages and shading"
-            " are of the true class.",
+            caption=f"Images by true class and {columns}; percentages and shading are of the true"
+            " class.",
         )
 
 
-def _draw_confusion(axes: Axes, confusion: Confusion) -> None:
+def _draw_confusion(axes: Axes, confusion: Confusion, columns: str) -> None:
     matrix, shares = _shares(confusion)
     shades = LinearSegmentedColormap.from_list("eosin", ["#ffffff", COLOURS[0]])
     axes.imshow(shares, cmap=shades, vmin=0, vmax=1)
     if len(matrix) <= _MOST_NUMBERED:
         _number_cells(axes, matrix, shares)
-    _name_axes(axes, confusion.labels)
+    _name_axes(axes, confusion.labels, columns)
 
 
 def _shares(confusion: Confusion) -> tuple[IntArray, FloatArray]:
@@ -80,7 +87,7 @@ def _number_cells(axes: Axes, matrix: IntArray, shares: FloatArray) -> None:
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
 
 
-def _name_axes(axes: Axes, labels: list[str]) -> None:
+def _name_axes(axes: Axes, labels: list[str], columns: str) -> None:
     n = len(labels)
     ticks = list(range(0, n, -(-n // _MOST_TICKS)))
     names = [series_label(labels[tick], 20 if n <= 4 else 16) for tick in ticks]
@@ -98,7 +105,7 @@ def _name_axes(axes: Axes, labels: list[str]) -> None:
     axes.grid(visible=True, which="minor", color="white", linewidth=2 if n <= 8 else 0.6)
     axes.tick_params(which="both", length=0)
     axes.spines[:].set_visible(True)
-    axes.set(xlabel="Predicted class", ylabel="True class")
+    axes.set(xlabel=columns, ylabel="True class")
 
 
 def _confusion_alt(confusion: Confusion) -> str:

@@ -32,7 +32,6 @@ from eosin.reporting.outline import (
 from eosin.reporting.sections.calibration import histogram_figure
 from eosin.reporting.sections.curves import precision_recall_figure, scores_of
 from eosin.reporting.sections.model import model_facts
-from eosin.reporting.sections.results import format_metric
 from eosin.reporting.style import COLOURS, INK, MUTED, drawing, render_figure
 from eosin.reporting.train_test_overlap import split_name
 from eosin.runs.finished import FinishedRun
@@ -75,11 +74,12 @@ def terminal_facts(split: SplitMetrics) -> list[Pair]:
     found = split.threshold
     if found.target_recall is None:
         return []
-    at = "each fold's threshold" if found.value is None else number(found.value)
-    recall, specificity = (
-        format_metric(split.at_threshold[name]) for name in ("recall", "specificity")
+    at = (
+        "each fold's tuned threshold"
+        if found.value is None
+        else (f"the tuned threshold {number(found.value)}")
     )
-    facts = [("at threshold", f"{at}: recall {recall}, specificity {specificity}")]
+    facts = [("decisions", f"at {at}")]
     wrong = split.decisions.false_positives if split.decisions else None
     if wrong is not None and wrong.value is not None:
         negative = next(name for name in split.confusion.labels if name != split.positive)

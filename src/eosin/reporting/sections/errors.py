@@ -23,13 +23,10 @@ def worst(run: FinishedRun) -> Section:
     table = list_errors(run)
     if table is None:
         return Section("")
-    n_wrong = int((table["predicted"] != table["label"]).sum())
-    n_images = len(run.predictions)
-    words = f"{count(n_wrong)} of {quantity(n_images, 'prediction')} name the wrong class"
-    if not (table["predicted"] == table["decision"]).all():
-        n_decided = int((table["decision"] != table["label"]).sum())
-        words += f", {count(n_decided)} at the tuned threshold"
-    words += f". All {quantity(len(table), 'image')} with an error:"
+    of_all = quantity(len(run.predictions), "decision")
+    words = (
+        f"{count(len(table))} of {of_all} {'is' if len(table) == 1 else 'are'} wrong. All errors:"
+    )
     name = run.folder.errors.name
     shown = Tiles(tiles(run, "mistake").items[:_FIRST])
     return Section("Most confident errors", Text(words, link=Cell(name, href=name)), shown)
@@ -41,7 +38,7 @@ def section(run: FinishedRun) -> Section:
     return Section(
         "Errors" if table is None else "Errors and patients",
         Section("Further confident errors", Tiles(tiles(run, "mistake").items[_FIRST:])),
-        Section("Most confident correct predictions, by class in turn", tiles(run, "correct")),
+        Section("Most confident correct decisions, by class in turn", tiles(run, "correct")),
         table,
         nav="Errors",
     )
@@ -94,7 +91,10 @@ def _patients_table(run: FinishedRun) -> Table | None:
         (str(row.Index), row.labels, int(row.n), int(row.right), number(float(row.rate)))
         for row in summary.head(MOST_ROWS).itertuples()
     ]
-    caption = "Recognition rate (proportion of correct images) of each patient, lowest first."
+    caption = (
+        "Recognition rate (proportion of images whose most probable class is correct) of each"
+        " patient, lowest first."
+    )
     if len(rows) < len(summary):
         caption += f" {quantity(len(summary) - len(rows), 'patient')} with higher rates left out."
     columns = ("Patient", "Class", "Images", "Correct", "Rate")

@@ -23,6 +23,7 @@ from eosin.metrics.catalogue import (
 )
 from eosin.reporting import train_test_overlap as overlap
 from eosin.reporting.formatting import (
+    capitalised,
     coverage,
     exception,
     metric_label,
@@ -31,6 +32,7 @@ from eosin.reporting.formatting import (
     plain_reason,
 )
 from eosin.reporting.outline import (
+    Figures,
     Pair,
     RenderedFigure,
     Section,
@@ -39,19 +41,18 @@ from eosin.reporting.outline import (
     headline_table,
     make_table,
 )
+from eosin.reporting.sections.confusion import confusion_figure
 from eosin.reporting.style import COLOURS, INK, MARKERS, drawing, render_figure
 from eosin.reporting.train_test_overlap import threshold_text, units
 from eosin.runs.finished import FinishedRun
 
-#: Heading of metrics of the most probable class, and at thresholds that differ between folds.
-_ARGMAX, _FOLDS_THRESHOLDS = "Most probable class", "At each fold's tuned threshold"
-#: Metrics of the first screen, without and with a positive class; those of decisions are shown at
-#: the tuned threshold, if there is one.
+#: Heading of metrics of the most probable class.
+_ARGMAX = "Most probable class"
+#: Metrics of the first screen, without and with a positive class.
 _KEY = (
     ("auc", "accuracy", "balanced_accuracy", "f1_macro"),
     ("auc", "accuracy", "recall", "specificity"),
 )
-_OF_DECISIONS = ("recall", "specificity")
 #: Metrics that compare ensemble members.
 _OF_MEMBERS = HEADLINE[:3]
 _ALONE = (
@@ -68,6 +69,7 @@ def section(run: FinishedRun) -> Section:
         members_table(run),
         _rounds_table(run),
         *tables,
+        _argmax_figures(run),
         Text(_remarks(run), look="small"),
         Section("Other splits of this run", *_other_tables(run), fold="closed"),
     )
@@ -76,19 +78,10 @@ def section(run: FinishedRun) -> Section:
 def key_figures(run: FinishedRun) -> list[Pair]:
     """Return the three or four figures of the first screen, with their intervals."""
     evaluated = run.evaluated
-    shown = [(name, evaluated.image.get(name)) for name in _KEY[evaluated.positive is not None]]
+    shown = [(name, evaluated.decided.get(name)) for name in _KEY[evaluated.positive is not None]]
     labels = {name: metric_label(name, short=True) for name, _ in shown}
     if evaluated.positive is None:
         labels["auc"] = "Macro AUC"
-    if threshold_text(run):
-        value = evaluated.threshold.value
-        at = f"at threshold {number(value)}" if value is not None else "at the folds' thresholds"
-        for name in _OF_DECISIONS:
-            labels[name] += f" {at}"
-        shown = [
-            (name, evaluated.at_threshold.get(name) if name in _OF_DECISIONS else metric)
-            for name, metric in shown
-        ]
     return [
         (labels[name], metric_text(metric))
         for name, metric in shown
@@ -131,7 +124,7 @@ def brief(run: FinishedRun) -> Section:
 
 def answers(run: FinishedRun) -> dict[str, str]:
     """Return the answers to items of reporting guidelines, empty where the run has none."""
-    evaluated, lead = run.evaluated, overlap.leading_metric(run.evaluated.image)
+    evaluated, lead = run.evaluated, overlap.leading_metric(run)
     blocks: dict[str, Mapping[str, object]] = {
         "magnification": evaluated.by_magnification,
         "site": evaluated.by_site,
@@ -163,14 +156,12 @@ def answers(run: FinishedRun) -> dict[str, str]:
 def headline_facts(split: SplitMetrics) -> list[Pair]:
     """Return the main metrics for the terminal."""
     names = (*HEADLINE, *(name for name in split.image if name not in METRIC_NAMES))
-    return [(name, format_metric(split.image[name])) for name in names]
+    return [(name, format_metric(split.decided[name])) for name in names]
 
 
 def support_facts(split: SplitMetrics) -> list[Pair]:
     """Return the support of intervals, and once each reason for a missing one."""
-    shown = [split.image[metric] for metric in HEADLINE]
-    if split.threshold.target_recall is not None:
-        shown += [split.at_threshold[metric] for metric in ("recall", "specificity")]
+    shown = [split.decided[metric] for metric in HEADLINE]
     known = [metric for metric in shown if metric.value is not None and metric.reason]
     support = [str(metric.reason) for metric in known if metric.low is not None][:1]
     lacks = dict.fromkeys(str(metric.reason) for metric in known if metric.low is None)
@@ -207,15 +198,21 @@ def _headline_tables(run: FinishedRun) -> list[Table | None]:
     """Build the metric tables of the evaluated split: by image, and by patient if known."""
     evaluated = run.evaluated
     blocks = {_ARGMAX: evaluated.image}
-    if threshold_text(run):
-        value = evaluated.threshold.value
-        at = f"At the tuned threshold {number(value)}" if value is not None else _FOLDS_THRESHOLDS
-        blocks[at] = evaluated.at_threshold
+    if at := overlap.decided_at(run):
+        blocks[capitalised(at)] = evaluated.at_threshold
     kind = "means over the classes, each against the rest"
     if evaluated.positive is not None:
         kind = f"positive class: {evaluated.positive}"
     caption = f"Metrics on {units(run)}; {kind}."
     return [headline_table(caption, blocks, name="metrics"), _votes_table(run)]
+
+
+def _argmax_figures(run: FinishedRun) -> Figures | None:
+    """Draw the confusion matrix of the most probable class, where the first screen has another."""
+    confusion = run.evaluated.confusion
+    if not confusion.labels or not overlap.decided_at(run):
+        return None
+    return Figures(confusion_figure({"Most probable class": confusion}, "confusion_argmax"))
 
 
 def _other_tables(run: FinishedRun) -> list[Table | None]:

@@ -17,6 +17,8 @@ from eosin.artifacts.audit import AuditReport
 from eosin.core.types import Samples
 from eosin.data.audit import (
     FileHash,
+    Match,
+    NearDuplicates,
     audit_samples,
     fingerprint,
     hash_files,
@@ -455,6 +457,31 @@ class TestMerge:
         _, leaking = self.reports()
         severities = [finding.severity for finding in merge_audits([note, leaking]).findings]
         assert severities == ["leak", "leak", "note"]
+
+    def test_names_a_pair_of_copies_once_with_its_folds(self):
+        def report(first, second, conflicting=False):
+            rows = rows_of(f"{first}/1.png", f"{second}/2.png", "train/3.png")
+            for row in rows:
+                row["label"] = "b" if conflicting and row is rows[0] else "a"
+            near = NearDuplicates((Match("1.png", "2.png", 0.9, "mirrored"),))
+            return audit_samples(make_samples(rows), near_duplicates=near)
+
+        folds = [report("test", "train"), report("train", "val"), report("train", "train")]
+        (found,) = merge_audits(folds).findings
+        assert (found.kind, found.severity) == ("near_duplicate", "leak")
+        assert tells(found.message, "1 image", "2.png", "1.png", "mirrored", "folds 1 and 2")
+        assert [(pair.split_a, pair.split_b) for pair in found.pairs] == [("train", "test")]
+        (kept,) = merge_audits([folds[2], folds[2]]).findings
+        assert (kept.severity, tells(kept.message, "every fold")) == ("note", True)
+        repeated = merge_audits(folds[1:], ["0-0", "1-0"]).findings
+        assert tells(repeated[0].message, "1 of 2 folds")
+        beside = merge_audits([folds[2], folds[0]], ["0-0", "test"]).findings
+        assert tells(beside[0].message, "beside the folds")
+        conflicts = [report("test", "train", True), report("train", "val", True)]
+        assert kinds(merge_audits(conflicts)) == [
+            ("near_duplicate", "leak"),
+            ("label_conflict", "warning"),
+        ]
 
     def test_refuses_nothing(self):
         with pytest.raises(ValueError, match="at least one"):

@@ -1,0 +1,188 @@
+"""Class activation maps through ONNX Runtime, exact and without torch.
+
+Source: Zhou et al., "Learning Deep Features for Discriminative Localization" (2016), equation 2.
+
+For a network that ends in global average pooling and one linear layer, the logit is the mean over
+all places of the feature map times the layer's weights, plus a bias. The feature map, the weights
+and the bias are read as further outputs of ``model.onnx``; the sum is checked at the first image.
+
+What differs: the number that is explained is the log-odds, so the map is the sum of all classes'
+maps weighted with its derivative; with two classes the difference of the two maps. An ensemble's
+map is the mean of its members', each at its own temperature: the mean of the members' log-odds,
+which is not the ensemble's log-odds.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+
+import numpy as np
+
+from eosin.artifacts.layout import ModelFolder
+from eosin.artifacts.model import ModelInfo
+from eosin.core.errors import UsageError
+from eosin.core.text import quantity
+from eosin.core.types import FloatArray, Image
+from eosin.explanation.evidence import Evidence, enlarge, log_odds_gradient
+from eosin.images.preprocess import to_input
+from eosin.inference.graphs import Node, read_nodes
+from eosin.inference.onnx import OnnxNetwork
+
+#: Names of logits: the network's, or those of a member of an ensemble, at any depth.
+_LOGITS = re.compile(r"((?:member\d+_)*)logits")
+#: Operators that leave the numbers of a pooled vector as they are.
+_RESHAPING = {"Flatten", "Reshape", "Squeeze", "Identity", "Dropout"}
+_POOLING = {"GlobalAveragePool", "ReduceMean"}
+#: Largest difference between a logit and its map's mean, relative to the largest logit.
+_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class _Head:
+    """Names of a network's tensors; ``prefix`` is that of a member, empty for a single network."""
+
+    prefix: str
+    features: str
+    weight: str
+    bias: str
+    temperatures: tuple[str, ...]
+
+    @property
+    def logits(self) -> str:
+        return f"{self.prefix}logits"
+
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        return self.logits, self.features, self.weight, self.bias, *self.temperatures
+
+
+class Cam:
+    """Class activation maps of a model folder.
+
+    Args:
+        folder: The model folder, whose files have been verified.
+        info: Its ``model.json``.
+        threads: Threads of ONNX Runtime.
+
+    Raises:
+        UsageError: The network, or a member of it, has no global pooling and single linear layer.
+    """
+
+    method = "cam"
+    n_masks = None
+
+    def __init__(self, folder: ModelFolder, info: ModelInfo, *, threads: int | None = None) -> None:
+        self._info = info
+        if info.test_time != "none":
+            raise _refuse("its logits are a mean over mirrored and rotated views")
+        if not folder.onnx.exists():
+            raise _refuse("the model folder has no model.onnx")
+        self._heads = find_heads(folder.onnx)
+        names = [name for head in self._heads for name in head.tensors]
+        self._network = OnnxNetwork(folder.onnx, threads=threads, also=names)
+        self._is_checked = False
+        n = len(self._heads)
+        mean = "" if n == 1 else f"mean over {quantity(n, 'member')} of "
+        self.settings = f"{mean}the last feature map times the weights of the linear layer"
+
+    @property
+    def members(self) -> list[str]:
+        """Names of the members, in the order of their maps; none for a single network."""
+        if len(self._heads) == 1:
+            return []
+        runs = [member.run for member in self._info.members]
+        if len(runs) == len(self._heads):
+            return runs
+        return [f"member {number}" for number in range(1, len(self._heads) + 1)]
+
+    def explain(self, image: Image, target: int) -> Evidence:
+        """Return the evidence for the class ``target`` in an image, uint8 (H, W, C).
+
+        Parts: ``cells``, the map of a single network before it is enlarged, whose mean plus
+        ``bias`` is the log-odds if there are two classes; or ``members``, each member's map (M, H,
+        W).
+        """
+        found = self._network.run_inside(to_input(image[None], self._info.preprocessing))
+        maps = [self._map(head, found, target) for head in self._heads]
+        self._is_checked = True
+        large = [enlarge(cells, image.shape[:2]) for cells, _ in maps]
+        if len(maps) == 1:
+            ((cells, bias),) = maps
+            return Evidence(large[0], {"cells": cells, "bias": bias})
+        members = np.stack(large)
+        return Evidence(members.mean(axis=0), {"members": members})
+
+    def _map(
+        self, head: _Head, found: dict[str, FloatArray], target: int
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the map of one network (h, w) and what is the same at all places."""
+        features, weight, bias = (
+            found[name].astype(np.float64) for name in (head.features, head.weight, head.bias)
+        )
+        logits = found[head.logits].astype(np.float64)
+        if weight.shape != (logits.shape[1], features.shape[1]):
+            weight = weight.T
+        if not self._is_checked:
+            _check_sum(features, weight, bias, logits)
+        # A member's temperature is inside the graph, a single network's in model.json.
+        temperature = np.prod([float(found[name]) for name in head.temperatures] or [1.0])
+        if not head.temperatures:
+            temperature *= self._info.temperature
+        gradient = log_odds_gradient(logits / temperature, target)[0] / temperature
+        cells = np.tensordot(gradient @ weight, features[0], axes=1)
+        return cells.astype(np.float32), np.asarray(gradient @ bias, np.float32)
+
+
+def _check_sum(
+    features: FloatArray, weight: FloatArray, bias: FloatArray, logits: FloatArray
+) -> None:
+    """Check that the features and weights that were found give the network's logits."""
+    if weight.shape == (logits.shape[1], features.shape[1]):
+        gap = np.abs(features.mean(axis=(2, 3)) @ weight.T + bias - logits).max()
+        if gap <= _TOLERANCE * max(1.0, float(np.abs(logits).max())):
+            return
+    raise _refuse("its last layers do not multiply the mean of a feature map with weights")
+
+
+def find_heads(path: Path) -> list[_Head]:
+    """Find the pooling and the linear layer of each network of an ONNX file.
+
+    Raises:
+        UsageError: A network has none.
+    """
+    writers = {name: node for node in read_nodes(path) for name in node.outputs}
+    heads = []
+    for name, node in writers.items():
+        match = _LOGITS.fullmatch(name)
+        # The logits of an ensemble are a difference; those of its members are linear layers.
+        if match is None or (node.operator == "Sub" and f"{match[1]}log_sum" in node.inputs):
+            continue
+        heads.append(_find_head(match[1], node, writers))
+    return heads
+
+
+def _find_head(prefix: str, node: Node, writers: dict[str, Node]) -> _Head:
+    lacking = "it does not end in global average pooling and one linear layer"
+    if node.operator != "Gemm" or len(node.inputs) != 3:
+        raise _refuse(lacking)
+    vector, weight, bias = node.inputs
+    before = writers.get(vector)
+    while before is not None and before.operator in _RESHAPING:
+        before = writers.get(before.inputs[0])
+    if before is None or before.operator not in _POOLING:
+        raise _refuse(lacking)
+    parts = re.findall(r"member\d+_", prefix)
+    above = accumulate(parts, initial="")
+    temperatures = (
+        f"{outer}of_{part}temperature" for outer, part in zip(above, parts, strict=False)
+    )
+    return _Head(prefix, before.inputs[0], weight, bias, tuple(temperatures))
+
+
+def _refuse(reason: str) -> UsageError:
+    return UsageError(
+        f"this network has no class activation map: {reason}", hint="Use --method occlusion"
+    )

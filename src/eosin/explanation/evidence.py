@@ -1,0 +1,94 @@
+"""Evidence maps, in log-odds of the explained class.
+
+Every method explains one number, the log-odds log(p / (1 - p)) of a class at the model's
+temperature, and gives a map in its unit: above 0 a place speaks for the class, below 0 against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Protocol
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from eosin.core.types import FloatArray, Image
+
+#: A map is flat if no two of its places differ by more; 0.1 moves a probability of 0.5 to 0.525.
+FLAT = 0.1
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Evidence map of one image.
+
+    Attributes:
+        map: Float32, shape (H, W) of the network's input.
+        parts: Further arrays of the method by name, e.g. each member's map.
+    """
+
+    map: FloatArray
+    parts: Mapping[str, FloatArray] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def is_flat(self) -> bool:
+        """Return True if the map points nowhere: no two places differ by more than ``FLAT``."""
+        return float(np.ptp(self.map)) <= FLAT
+
+
+class Explainer(Protocol):
+    """Method that explains the predictions of one model.
+
+    Attributes:
+        method: Its registered name.
+        settings: What it does, in a sentence: number and size of masks, layer.
+        n_masks: Number of masked copies of an image that the network sees; None without masks.
+    """
+
+    @property
+    def method(self) -> str:
+        """Registered name."""
+
+    @property
+    def settings(self) -> str:
+        """Settings in a sentence."""
+
+    @property
+    def n_masks(self) -> int | None:
+        """Number of masks."""
+
+    def explain(self, image: Image, target: int) -> Evidence:
+        """Return the evidence for the class ``target`` in an image, uint8 (H, W, C)."""
+
+
+def log_odds(logits: FloatArray, target: int) -> FloatArray:
+    """Return the log-odds (N,) of a class from calibrated logits (N, K)."""
+    from scipy.special import logsumexp
+
+    others = np.delete(np.asarray(logits, dtype=np.float64), target, axis=1)
+    found: FloatArray = logits[:, target] - logsumexp(others, axis=1)
+    return found
+
+
+def log_odds_gradient(logits: FloatArray, target: int) -> FloatArray:
+    """Return the derivative (N, K) of the log-odds with respect to calibrated logits (N, K).
+
+    It is 1 for the class and minus each other class's share of the other classes' probability. With
+    two classes the log-odds are the difference of the logits.
+    """
+    from scipy.special import softmax
+
+    others = np.array(logits, dtype=np.float64)
+    others[:, target] = -np.inf
+    gradient: FloatArray = -softmax(others, axis=1)
+    gradient[:, target] = 1.0
+    return gradient
+
+
+def enlarge(cells: FloatArray, size: tuple[int, int]) -> FloatArray:
+    """Interpolate a map (h, w) to height and width of the input, bilinear, float32."""
+    small = PillowImage.fromarray(np.ascontiguousarray(cells, dtype=np.float32))
+    large = small.resize((size[1], size[0]), PillowImage.Resampling.BILINEAR)
+    return np.asarray(large, dtype=np.float32)
