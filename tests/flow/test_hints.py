@@ -710,6 +710,7 @@ ELSEWHERE |= {
 
 #: Texts that offer nothing to type, or what a test cannot type, and why.
 EXCUSED = {
+    "gradients.py: Use --method occlusion": "typed for cam.py, which refuses as well",
     "cannot be combined: a": "states what was wrong",
     "--repair needs a name": "states what was wrong",
     "which were not found in --data": "states what was wrong",

@@ -95,7 +95,9 @@ def explain(
     ],
     method: Annotated[
         str | None,
-        typer.Option(help="cam, occlusion or rise; default: cam if the network allows it."),
+        typer.Option(
+            help="cam, gradcam, occlusion or rise; default: cam if possible, else occlusion."
+        ),
     ] = None,
     target: Annotated[
         str | None,

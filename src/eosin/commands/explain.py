@@ -29,6 +29,7 @@ from eosin.core.types import FloatArray, Image, Samples
 from eosin.experiment.environment import default_output
 from eosin.explanation.cam import Cam
 from eosin.explanation.evidence import Evidence, Explainer, log_odds
+from eosin.explanation.gradients import EngineGradCam
 from eosin.explanation.occlusion import Occlusion, Rise
 from eosin.images.preprocess import to_thumbnail
 from eosin.images.references import ImageList, Skipped, write_skipped
@@ -42,7 +43,7 @@ from eosin.reporting.overlays import draw_overlay
 from eosin.reporting.rendering import write_page
 from eosin.reporting.sections.explanations import describe_prediction, explanations_page
 
-METHODS = ("cam", "occlusion", "rise")
+METHODS = ("cam", "gradcam", "occlusion", "rise")
 #: Images in memory at a time, and overlays on the page.
 _CHUNK, _SHOWN = 32, 24
 #: Characters of a file's name in those of its overlay and numbers.
@@ -95,8 +96,8 @@ def explain(
     Args:
         run_or_model: Model folder, or run folder with one.
         images: Paths and images in memory, as for :func:`eosin.load`'s ``predict``.
-        method: ``cam``, ``occlusion`` or ``rise``; by default ``cam`` where the network allows it,
-            otherwise ``occlusion``.
+        method: ``cam``, ``gradcam``, ``occlusion`` or ``rise``; by default ``cam`` where the
+            network allows it, otherwise ``occlusion``.
         target: Class to explain; by default the decision for each image.
         output: New or empty folder; ``runs/explain-<UTC time>`` by default.
         pseudonymise: Replace paths by pseudonyms.
@@ -173,6 +174,8 @@ def _open_explainer(opened: Model, method: str | None) -> Explainer:
         except UsageError:
             if method is not None:
                 raise
+    if method == "gradcam":
+        return EngineGradCam(ModelFolder(opened.folder), info)
     predict = _calibrated(opened.classifier)
     if method == "rise":
         return Rise(predict, info.preprocessing.input_px)

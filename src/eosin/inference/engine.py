@@ -46,7 +46,7 @@ class EngineNetwork:
             if info.architecture == "ensemble":
                 self._run = _join_members(arrays, info)
             else:
-                self._run = _runner(_build(arrays, info))
+                self._run = _runner(build_engine(arrays, info))
         except ArtifactError as error:
             raise ArtifactError(f"{path} does not fit the network: {error.message}") from error
         except KeyError as error:
@@ -69,7 +69,12 @@ def _check_finite(arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
             raise ArtifactError(f"{name!r} contains a number that is not finite")
 
 
-def _build(arrays: Mapping[str, npt.NDArray[np.generic]], info: ModelInfo) -> Network:
+def build_engine(arrays: Mapping[str, npt.NDArray[np.generic]], info: ModelInfo) -> Network:
+    """Build the network of a model in the engine, with its weights.
+
+    Raises:
+        ArtifactError: They do not fit it.
+    """
     side, width = info.preprocessing.input_px
     if side != width or info.arguments.get("input_px", side) != side:
         raise ArtifactError(
@@ -109,7 +114,7 @@ def _join_members(arrays: Mapping[str, npt.NDArray[np.generic]], info: ModelInfo
     for number in range(len(temperatures)):
         weights = _part(arrays, _MEMBER.format(number))
         scale = _part(arrays, _RESCALE.format(number))
-        members.append(_rescaled(_runner(_build(weights, info)), scale))
+        members.append(_rescaled(_runner(build_engine(weights, info)), scale))
 
     def run(images: FloatArray) -> FloatArray:
         from scipy.special import log_softmax, logsumexp
