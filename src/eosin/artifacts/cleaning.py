@@ -97,6 +97,9 @@ def _empty_unknown(frame: Any, column: str) -> Iterator[str]:
         frame[column] = frame[column].mask(mask, "")
 
 
+_OTHER_SPLITS = "Change these cells, or rename the column if it means something else"
+
+
 def _clean_splits(frame: Any, name: str) -> Iterator[str]:
     odd = sorted(cell for cell in set(frame["split"]) if cell and cell not in SPLITS)
     known = {cell: _SPLIT_NAMES.get(cell.casefold(), "") for cell in odd}
@@ -105,8 +108,7 @@ def _clean_splits(frame: Any, name: str) -> Iterator[str]:
             raise ManifestError(
                 f"{name}: `split` must be one of {', '.join(SPLITS)}, got {cell!r}"
                 f"{_first_row(frame, 'split', cell)}",
-                hint=suggest(cell, SPLITS)
-                or "Change these cells, or rename the column if it means something else",
+                hint=f"{suggest(cell, SPLITS)} {_OTHER_SPLITS}".lstrip(),
             )
     if known:
         frame["split"] = frame["split"].map(lambda cell: known.get(cell, cell))

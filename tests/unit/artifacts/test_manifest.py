@@ -88,7 +88,7 @@ def test_an_absent_or_foreign_file_is_refused(manifest, tmp_path):
         read_manifest(tmp_path / "none.csv")
     with pytest.raises(ManifestError, match="is a folder"):
         read_manifest(tmp_path)
-    with pytest.raises(ManifestError, match="'path' is missing"):
+    with pytest.raises(ManifestError, match="'path' and 'label' are missing"):
         read_manifest(manifest(b"no parquet", "m.parquet"))
 
 
