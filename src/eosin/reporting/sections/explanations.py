@@ -70,8 +70,8 @@ def explanations_page(
             Section("Table", _table(table), fold="closed"),
             _unreadable(skipped),
         ),
-        footer="Created by Eosin. overlays and maps beside this page have the pictures and"
-        " the numbers of every image.",
+        footer="Created by Eosin. The folders overlays and maps beside this page have the pictures"
+        " and the numbers of every image.",
         simulated=simulated,
     )
 
