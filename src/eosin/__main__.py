@@ -83,7 +83,9 @@ def _call(arguments: list[str], *, debug: bool) -> tuple[str | None, int, BaseEx
         return text, 2, None
     if "" in arguments:
         # A path without characters is the working folder, which nobody named.
-        return "an argument is empty: is it a variable that is not set?", 2, None
+        before = arguments[arguments.index("") - 1]
+        what = f"the value of {before}" if before.startswith("-") else "an argument"
+        return f"{what} is empty: is it a variable that is not set?", 2, None
     try:
         from eosin.cli.app import app
 

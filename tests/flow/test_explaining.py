@@ -1,5 +1,6 @@
 """What ``explain`` writes: overlays, numbers, table, record, page; what it refuses."""
 
+import html
 import json
 import shutil
 
@@ -38,7 +39,7 @@ def test_each_image_gets_an_overlay_numbers_and_a_row(command, tiny_run, two, tm
     assert (record.method, record.n_images, record.n_skipped) == (method, 2, 0)
     assert record.table_sha256 == sha256_file(out / "explanations.csv")
     assert record.n_masks is None or str(record.n_masks) in record.settings
-    page = (out / "report.html").read_text(encoding="utf-8")
+    page = html.unescape((out / "report.html").read_text(encoding="utf-8"))
     for row in table.to_dict("records"):
         share = row[f"prob_{row['explained']}"]
         assert row["log_odds"] == pytest.approx(np.log(share / (1 - share)), abs=1e-4)

@@ -80,7 +80,9 @@ def take_columns(frame: Any, columns: Columns | None, label: str, name: str) -> 
         own = {"patient": columns.patient, "group": columns.group}
         mapped |= {key: column for key, column in own.items() if column != key}
     mapped = {key: clean_name(column) for key, column in mapped.items()}
-    if missing := {key: column for key, column in mapped.items() if column not in frame}:
+    # Without labels, as for a prediction, both keys name one column.
+    keys = {column: key for key, column in reversed(mapped.items()) if column not in frame}
+    if missing := {key: column for column, key in reversed(keys.items())}:
         raise _missing(frame, columns, missing, name)
     cells = {key: frame[column] for key, column in mapped.items()}
     for key, series in cells.items():

@@ -69,7 +69,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise RecipeError(f"the recipe {path} cannot be read: {error.strerror}") from error
     if len(content) > _MOST_BYTES:
         raise RecipeError(f"the recipe {path} is too large: at most {_MOST_BYTES:,} bytes are read")
-    if b"\0" in content and not content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    # No text has two in a row, in any encoding that an editor writes.
+    if b"\0\0" in content and not content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise RecipeError(
             f"{path} is a binary file, not a recipe",
             hint="Name a recipe, a folder or a table of images; unpack an archive first",

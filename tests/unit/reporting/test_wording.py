@@ -81,7 +81,10 @@ def show_channels(run, channels):
 
 def test_a_number_without_an_interval_is_not_told_as_if_it_had_one(run):
     lost = Metric(value=0.99, reason="4 groups of 'benign': an interval needs at least 5")
-    edit(run, "metrics.json", lambda m: m["test"]["image"].update(auc=lost.model_dump()))
+    for decided in ("image", "at_threshold"):
+        edit(
+            run, "metrics.json", lambda m, key=decided: m["test"][key].update(auc=lost.model_dump())
+        )
     result = read_run(run)
     assert "0.990, without an interval" in verdict(result)
     head, why = caution(result)
