@@ -46,6 +46,21 @@ patches = [
 ]
 numpy.save(output, numpy.stack([numpy.asarray(patch.resize((side, side))) for patch in patches]))
 """
+#: Starts WSInfer. PyPI's torchvision is built for CUDA: beside a PyTorch for CPUs it can only be
+#: imported where its operators, which WSInfer does not call, are declared (see eosin.runtime.door).
+START = """
+import sys, torch
+library = torch.library.Library("torchvision", "FRAGMENT")
+try:
+    import torchvision
+except RuntimeError:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        del sys.modules[name]
+    for operator in ("nms", "qnms"):
+        library.define(operator + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+from wsinfer.cli.cli import cli
+cli()
+"""
 
 
 def run(*words: str | Path, env: dict[str, str] | None = None) -> None:
@@ -69,7 +84,7 @@ def check(python: Path, slide: Path, folder: Path) -> float:
     (folder / "slides").mkdir()
     shutil.copy(slide, folder / "slides" / slide.name)
     run(
-        *(python.with_name("wsinfer"), "run", "--wsi-dir", folder / "slides"),
+        *(python, "-c", START, "run", "--wsi-dir", folder / "slides"),
         *("--results-dir", folder / "results", "--config", exported / "config.json"),
         *("--model-path", exported / "torchscript_model.pt"),
         env={**os.environ, "HOME": str(folder)},
