@@ -136,7 +136,7 @@ class AuditReport(Shown, VersionedDocument):
 
     @property
     def unit(self) -> str:
-        """What its groups are; see :func:`eosin.core.text.unit_of`."""
+        """Name of the groups' unit; see :func:`eosin.core.text.unit_of`."""
         known = None if self.n_unknown_patients else self.n_patients
         return unit_of(self.n_images, self.n_groups, known)
 

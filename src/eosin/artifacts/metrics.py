@@ -344,7 +344,7 @@ class SplitMetrics(Document):
 
     @property
     def unit(self) -> str:
-        """What its groups are; see :func:`eosin.core.text.unit_of`."""
+        """Name of the groups' unit; see :func:`eosin.core.text.unit_of`."""
         return unit_of(self.n_images, self.n_groups, self.n_patients)
 
     @property
