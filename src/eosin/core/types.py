@@ -197,7 +197,7 @@ class Samples:
 
     @property
     def unit(self) -> str:
-        """Name of the groups' unit: ``patient``, ``image`` where each is its own, else ``group``."""
+        """Unit of the groups: ``patient``, ``image`` where each is its own, else ``group``."""
         n_groups = self.frame["group"].nunique()
         are_patients = bool((self.frame["group"] == self.frame.get("patient", "")).all())
         return unit_of(len(self), n_groups, n_groups if are_patients else None)
