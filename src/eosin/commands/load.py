@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from eosin.artifacts.predictions import NORMALISED, PREFIX, PredictionRecord
 from eosin.artifacts.tables import folder_of, is_table
 from eosin.commands.selftest import SelfTestResult, check_model
 from eosin.core.display import Shown
-from eosin.core.errors import DataError, UsageError, end_with
+from eosin.core.errors import DataError, ImageError, UsageError, end_with
 from eosin.core.files import sha256_file
 from eosin.core.progress import progress_bar
 from eosin.core.text import printable
@@ -39,7 +39,8 @@ from eosin.inference.given import Given, Images, list_given
 from eosin.inference.reading import normalise_cells, read_cells, stains_of_units
 from eosin.stain import Normalised
 
-_CHUNK = 256
+#: Images in memory at a time: as many are read while these are predicted.
+_CHUNK = 128
 
 
 @dataclass(frozen=True, repr=False)
@@ -289,11 +290,15 @@ def read_chunks(
     """Yield the listed images as the network sees them, ``size`` at a time."""
     files = listed.cells
     sources = stains_of_units(files, units, preprocessing) if units else {}
-    for start in range(0, len(files), size):
-        some = files[start : start + size]
-        kept, images, skipped = read_cells(some, preprocessing, given.in_memory)
+    # The next chunk is read while the caller works on this one.
+    reading, n_done = read_cells(files, preprocessing, given.in_memory, ahead=size), 0
+    while some := list(islice(reading, size)):
+        n_done += len(some)
+        kept = [cell for cell, found in some if not isinstance(found, ImageError)]
+        images = [found for _, found in some if not isinstance(found, ImageError)]
+        skipped = [(cell, str(found)) for cell, found in some if isinstance(found, ImageError)]
         kept, done, failed = normalise_cells(kept, images, preprocessing, sources)
-        yield Chunk(kept, done, skipped + failed, start + len(some))
+        yield Chunk(kept, done, skipped + failed, n_done)
 
 
 def _is_table(entry: Path | pd.DataFrame | str) -> bool:

@@ -306,10 +306,13 @@ def to_input(images: Image, preprocessing: Preprocessing) -> FloatArray:
     (N, 1, 1, D).
     """
     order, factor, offset = channel_affine(preprocessing)
-    planes = np.moveaxis(images[..., order], -1, 1).astype(np.float32)
-    planes *= factor[:, None, None]
-    planes += offset[:, None, None]
-    return np.ascontiguousarray(planes)
+    planes = np.moveaxis(images, -1, 1)
+    if order != list(range(len(order))):
+        planes = planes[:, order]
+    inputs = np.empty(planes.shape, dtype=np.float32)
+    np.multiply(planes, factor[:, None, None], out=inputs)
+    inputs += offset[:, None, None]
+    return inputs
 
 
 def to_thumbnail(image: Image, preprocessing: Preprocessing) -> Image:

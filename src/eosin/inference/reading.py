@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from threading import Lock
 from types import MappingProxyType
 
 import numpy as np
@@ -17,6 +18,7 @@ from PIL import ImageOps
 
 from eosin.artifacts.model import Preprocessing
 from eosin.core.errors import ImageError
+from eosin.core.threads import map_threads
 from eosin.core.types import Image, ImageReference, Pixels
 from eosin.images.failures import isolated
 from eosin.images.preprocess import normalise_stain, read_array, read_image
@@ -28,23 +30,28 @@ from eosin.stain import Normalised, Source, normaliser_of
 _TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 #: An image in memory: its pixels, Pillow's image, or the bytes of its file.
 InMemory = Pixels | PillowImage.Image | bytes
+#: Pillow's images load on first use, which two threads may not do at once.
+_converting = Lock()
 
 
 def read_cells(
     cells: Sequence[str],
     preprocessing: Preprocessing,
     in_memory: Mapping[str, InMemory] = MappingProxyType({}),
-) -> tuple[list[str], Image, Skipped]:
-    """Read images or magnification stacks at the network's size.
+    *,
+    ahead: int,
+) -> Iterator[tuple[str, Image | ImageError]]:
+    """Read images or magnification stacks at the network's size, on two threads.
 
     Args:
         cells: Image references, and names of images in memory.
         preprocessing: Of the model.
         in_memory: Images in memory by name.
+        ahead: Images that are read, at most, before the first of them is used.
 
-    Returns:
-        The references that could be read; their images, uint8, shape (N, *input_px, C); the others,
-        each with its reason.
+    Yields:
+        Each reference with its image, uint8, shape (*input_px, C), or why it cannot be read; in
+        order.
     """
 
     def read_one(cell: str) -> Image:
@@ -52,23 +59,20 @@ def read_cells(
             return _read_in_memory(cell, in_memory[cell], preprocessing)
         return read_image(*ImageReference.parse(cell).resolve(), preprocessing)
 
-    kept: list[str] = []
-    images: list[Image] = []
-    skipped: Skipped = []
-    for cell in cells:
+    def read_or_explain(cell: str) -> Image | ImageError:
         try:
             with isolated(cell):
-                images.append(read_stack(cell, preprocessing, read_one))
-            kept.append(cell)
+                return read_stack(cell, preprocessing, read_one)
         except ImageError as error:
-            skipped.append((cell, str(error)))
-    shape = (0, *preprocessing.input_px, len(preprocessing.channels))
-    return kept, np.stack(images) if images else np.empty(shape, dtype=np.uint8), skipped
+            return error
+
+    return zip(cells, map_threads(read_or_explain, cells, ahead=ahead), strict=True)
 
 
 def _read_in_memory(name: str, image: InMemory, preprocessing: Preprocessing) -> Image:
     if isinstance(image, PillowImage.Image):
-        image = _to_tiff(image)
+        with _converting:
+            image = _to_tiff(image)
     if isinstance(image, bytes):
         return _read_bytes(name, image, preprocessing)
     return read_array(name, image, preprocessing)
@@ -96,7 +100,7 @@ def _read_bytes(name: str, content: bytes, preprocessing: Preprocessing) -> Imag
 
 def normalise_cells(
     cells: Sequence[str],
-    images: Image,
+    images: Sequence[Image],
     preprocessing: Preprocessing,
     sources: Mapping[str, Source],
 ) -> tuple[list[str], Normalised, Skipped]:
@@ -104,7 +108,7 @@ def normalise_cells(
 
     Args:
         cells: N image references.
-        images: As :func:`read_cells` returns them.
+        images: Their pixels, uint8, each of shape (*input_px, C).
         preprocessing: Of the model; without a stain reference images are returned unchanged.
         sources: The stain of each image's slide or patient; empty if each image has its own.
 
@@ -114,8 +118,10 @@ def normalise_cells(
 
     def normalise(start: int, stop: int) -> Normalised:
         mine = [sources[cell] for cell in cells[start:stop]] if sources else None
-        return normalise_stain(images[start:stop], preprocessing, mine)
+        return normalise_stain(stacked[start:stop], preprocessing, mine)
 
+    shape = (0, *preprocessing.input_px, len(preprocessing.channels))
+    stacked = np.stack(images) if images else np.empty(shape, dtype=np.uint8)
     with suppress(ImageError), isolated(f"{len(cells)} images"):
         return list(cells), normalise(0, len(cells)), []
     kept: list[str] = []
@@ -130,7 +136,7 @@ def normalise_cells(
             skipped.append((cell, str(error)))
     changed = [one.images for one in done]
     reasons = tuple(reason for one in done for reason in one.reasons)
-    return kept, Normalised(np.concatenate([images[:0], *changed]), reasons), skipped
+    return kept, Normalised(np.concatenate([stacked[:0], *changed]), reasons), skipped
 
 
 def stains_of_units(
