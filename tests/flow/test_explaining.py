@@ -23,8 +23,10 @@ def two(images):
     return [sorted((images / name).rglob("*.png"))[0] for name in ("benign", "malignant")]
 
 
-@pytest.mark.parametrize("method", ["gradcam", "occlusion", "rise"])
+@pytest.mark.parametrize("method", ["gradcam", "integrated_gradients", "occlusion", "rise"])
 def test_each_image_gets_an_overlay_numbers_and_a_row(command, tiny_run, two, tmp_path, method):
+    if method == "integrated_gradients":
+        pytest.importorskip("captum", reason="integrated gradients need captum")
     out = tmp_path / "out"
     line = ("explain", tiny_run, *two, "--method", method, "-o", out)
     result = command(*line)
@@ -65,6 +67,31 @@ def test_both_classes_can_be_explained_of_one_image(tiny_run, two, tmp_path):
         with np.load(made.folder / "maps" / f"{made.table['file'][0]}.npz") as numbers:
             maps.append(numbers["map"])
     np.testing.assert_allclose(maps[0], -maps[1], atol=1e-4)
+
+
+def test_the_maps_of_folds_are_named(run_of, two, tmp_path):
+    made = eosin.explain(run_of("folds"), two[0], method="gradcam", output=tmp_path / "out")
+    assert made.record.members == ["fold 0-0", "fold 0-1", "fold 0-2"]
+    with np.load(made.folder / "maps" / f"{made.table['file'][0]}.npz") as numbers:
+        assert list(numbers["names"]) == made.record.members
+        assert len(numbers["members"]) == 3
+        np.testing.assert_allclose(numbers["map"], numbers["members"].mean(axis=0), atol=1e-5)
+    page = html.unescape((made.folder / "report.html").read_text(encoding="utf-8"))
+    assert all(name in page for name in made.record.members)
+
+
+@pytest.mark.parametrize("method", ["gradcam", "integrated_gradients"])
+def test_without_torch_the_error_names_what_installs_it_and_another_method(
+    process, run_of, two, tmp_path, method
+):
+    code = (
+        "import sys, eosin\n"
+        "sys.modules['torch'] = None\n"
+        "try: eosin.explain(*sys.argv[1:3], method=sys.argv[3], output=sys.argv[4])\n"
+        "except eosin.MissingPartError as error: print(error)"
+    )
+    done = process(code, run_of("folds"), two[0], method, tmp_path / "out")
+    assert all(fact in done.out for fact in ("eosin[train]", "method='occlusion'")), done.err
 
 
 def test_without_a_method_a_network_without_pooling_is_occluded(tiny_run, two, tmp_path):

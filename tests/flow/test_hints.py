@@ -383,7 +383,7 @@ SCENARIOS = [
         before=lambda w: w.outside("benign", "malignant"),
     ),
     Scenario(
-        "cam.py: Use --method occlusion",
+        "evidence.py: Use --method occlusion",
         lambda w: [
             "explain",
             w.run,
@@ -710,7 +710,6 @@ ELSEWHERE |= {
 
 #: Texts that offer nothing to type, or what a test cannot type, and why.
 EXCUSED = {
-    "gradients.py: Use --method occlusion": "typed for cam.py, which refuses as well",
     "cannot be combined: a": "states what was wrong",
     "--repair needs a name": "states what was wrong",
     "which were not found in --data": "states what was wrong",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from eosin.artifacts.predictions import PredictionRecord
-from eosin.artifacts.versioned import Count, Text
+from eosin.artifacts.versioned import Count, ListOf, Text
 
 
 class ExplanationRecord(PredictionRecord):
@@ -14,9 +16,12 @@ class ExplanationRecord(PredictionRecord):
         settings: What the method did, in a sentence.
         n_masks: Masked copies of each image that the network saw; null without masks.
         n_flat: Images whose map points nowhere.
+        members: Names of an ensemble's networks, in the order of ``members`` in the files of
+            ``maps``; empty without maps of members.
     """
 
     method: Text
     settings: Text
     n_masks: Count | None
     n_flat: Count
+    members: ListOf[Text] = Field(default_factory=list)

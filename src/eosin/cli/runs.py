@@ -96,7 +96,8 @@ def explain(
     method: Annotated[
         str | None,
         typer.Option(
-            help="cam, gradcam, occlusion or rise; default: cam if possible, else occlusion."
+            help="cam, gradcam, integrated_gradients, occlusion or rise; default: cam if "
+            "possible, else occlusion."
         ),
     ] = None,
     target: Annotated[

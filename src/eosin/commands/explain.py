@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
@@ -17,20 +17,17 @@ import pandas as pd
 from eosin.artifacts.explanations import ExplanationRecord
 from eosin.artifacts.layout import ExplanationFolder, ModelFolder
 from eosin.artifacts.manifest import write_table
-from eosin.artifacts.model import Embedding
 from eosin.artifacts.versioned import write_document
 from eosin.commands.load import Chunk, Model, list_cells, none_readable, read_chunks, tabulate
 from eosin.core.display import Shown
-from eosin.core.errors import UnknownNameError, UsageError, close_matches, end_with
+from eosin.core.errors import UnknownNameError, close_matches, end_with
 from eosin.core.files import check_output, prepare_output, sha256_file, write_bytes
 from eosin.core.progress import progress_bar
 from eosin.core.text import printable, quantity
 from eosin.core.types import FloatArray, Image, Samples
 from eosin.experiment.environment import default_output
-from eosin.explanation.cam import Cam
 from eosin.explanation.evidence import Evidence, Explainer, log_odds
-from eosin.explanation.gradients import EngineGradCam
-from eosin.explanation.occlusion import Occlusion, Rise
+from eosin.explanation.methods import open_explainer
 from eosin.images.preprocess import to_thumbnail
 from eosin.images.references import ImageList, Skipped, write_skipped
 from eosin.inference.classifier import Classifier
@@ -43,7 +40,6 @@ from eosin.reporting.overlays import draw_overlay
 from eosin.reporting.rendering import write_page
 from eosin.reporting.sections.explanations import describe_prediction, explanations_page
 
-METHODS = ("cam", "gradcam", "occlusion", "rise")
 #: Images in memory at a time, and overlays on the page.
 _CHUNK, _SHOWN = 32, 24
 #: Characters of a file's name in those of its overlay and numbers.
@@ -96,8 +92,8 @@ def explain(
     Args:
         run_or_model: Model folder, or run folder with one.
         images: Paths and images in memory, as for :func:`eosin.load`'s ``predict``.
-        method: ``cam``, ``gradcam``, ``occlusion`` or ``rise``; by default ``cam`` where the
-            network allows it, otherwise ``occlusion``.
+        method: ``cam``, ``gradcam``, ``integrated_gradients``, ``occlusion`` or ``rise``; by
+            default ``cam`` where the network allows it, otherwise ``occlusion``.
         target: Class to explain; by default the decision for each image.
         output: New or empty folder; ``runs/explain-<UTC time>`` by default.
         pseudonymise: Replace paths by pseudonyms.
@@ -113,7 +109,7 @@ def explain(
     started, clock = datetime.now(UTC), time.perf_counter()
     given = list_given(images)
     opened = Model(run_or_model)
-    explainer = _open_explainer(opened, method)
+    explainer = open_explainer(ModelFolder(opened.folder), opened.classifier, method)
     wanted = None if target is None else _find_class(target, opened.info.class_names)
     listed, units = list_cells(given, opened.info)
     folder = ExplanationFolder(Path(output or default_output("explain")))
@@ -129,6 +125,8 @@ def explain(
         settings=explainer.settings,
         n_masks=explainer.n_masks,
         n_flat=0,
+        # A run's name may be that of a patient.
+        members=[] if pseudonymise else [*explainer.members],
     )
     writer = _Writer(folder, record, opened.classifier, explainer, wanted, known)
     skipped = _explain_all(given, listed, units, writer)
@@ -156,34 +154,6 @@ def explain(
     )
     result = ExplanationResult(folder.root, table, skipped, record)
     return end_with(result, len(skipped), [folder.skipped], allowed=allow_skipped)
-
-
-def _open_explainer(opened: Model, method: str | None) -> Explainer:
-    """Open a method by name; without one CAM where the network allows it, otherwise occlusion."""
-    if method is not None and method not in METHODS:
-        hint = close_matches(method, METHODS) or f"One of {', '.join(METHODS)}"
-        raise UnknownNameError(f"unknown method {method!r}", hint=hint)
-    info = opened.info
-    if isinstance(info.preprocessing, Embedding):
-        raise UsageError("this model takes features, which have no places to explain")
-    if info.preprocessing.magnifications:
-        raise UsageError("a model of magnification stacks cannot be explained: it has no one image")
-    if method in {None, "cam"}:
-        try:
-            return Cam(ModelFolder(opened.folder), info)
-        except UsageError:
-            if method is not None:
-                raise
-    if method == "gradcam":
-        return EngineGradCam(ModelFolder(opened.folder), info)
-    predict = _calibrated(opened.classifier)
-    if method == "rise":
-        return Rise(predict, info.preprocessing.input_px)
-    return Occlusion(predict, info.preprocessing.input_px)
-
-
-def _calibrated(classifier: Classifier) -> Callable[[Image], Any]:
-    return lambda images: classifier.logits(images) / classifier.info.temperature
 
 
 def _find_class(name: str, names: tuple[str, ...]) -> int:
@@ -243,7 +213,10 @@ class _Writer:
         stem = re.sub(r"[^\w.-]+", "_", _ENDING.sub("", PurePath(shown).name))[:_NAME_WIDTH]
         # Under pseudonyms a number would be the order of the names.
         file = row["file"] = f"{len(self.rows):05d}-{stem}" if self._known is None else stem
-        arrays: dict[str, Any] = {"map": evidence.map, **evidence.parts}
+        row |= evidence.numbers
+        arrays: dict[str, Any] = {"map": evidence.map, **evidence.parts, **evidence.numbers}
+        if self._record.members:
+            arrays["names"] = np.array(self._record.members)
         numbers = io.BytesIO()
         np.savez_compressed(numbers, **arrays)
         write_bytes(self._folder.numbers(file), numbers.getvalue(), durable=False)

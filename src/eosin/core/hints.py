@@ -18,8 +18,12 @@ from typing import Any
 #: Options that Python calls otherwise.
 _RENAMED = {"-o": "output", "--set": "overrides", "--map": "labels"}
 _OPTION = r"(?<![-\w])(?:--[a-z][a-z-]*|-o)\b"
-#: A placeholder, something quoted, or a word that no sentence has: a path, an assignment, a name.
-_VALUE = r"(?:'[^']*'|[A-Z][A-Z]+\b[\w.=]*|[^\s,;()'`]*[/=._][^\s,;()'`]*[^\s,;.()'`])"
+#: A placeholder, something quoted, or a word that no sentence has: a path, an assignment, a name;
+#: the name of a method is a word.
+_VALUE = (
+    r"(?:'[^']*'|(?<=--method[ =])[a-z_]+|[A-Z][A-Z]+\b[\w.=]*"
+    r"|[^\s,;()'`]*[/=._][^\s,;()'`]*[^\s,;.()'`])"
+)
 _GIVEN = rf"{_OPTION}(?:[ =]{_VALUE})?"
 #: A word is a path or a name, not the sentence's, before an option and at the end.
 _BARE = r"[^\W_][^\s,;()'`]*(?=$| (?:--[a-z]|-o\b))"

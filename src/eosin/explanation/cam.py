@@ -8,8 +8,8 @@ and the bias are read as further outputs of ``model.onnx``; the sum is checked a
 
 What differs: the number that is explained is the log-odds, so the map is the sum of all classes'
 maps weighted with its derivative; with two classes the difference of the two maps. An ensemble's
-map is the mean of its members', each at its own temperature: the mean of the members' log-odds,
-which is not the ensemble's log-odds.
+map is the mean of its members', each at its own temperature: it explains the mean of the members'
+log-odds, which is not the log-odds of their mean probability.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ import numpy as np
 
 from eosin.artifacts.layout import ModelFolder
 from eosin.artifacts.model import ModelInfo
-from eosin.core.errors import UsageError
 from eosin.core.text import quantity
 from eosin.core.types import FloatArray, Image
-from eosin.explanation.evidence import Evidence, enlarge, log_odds_gradient
+from eosin.explanation.evidence import Evidence, average, enlarge, log_odds_gradient, refuse
+from eosin.explanation.members import name_members, share_of_members
 from eosin.images.preprocess import to_input
 from eosin.inference.graphs import Node, read_nodes
 from eosin.inference.onnx import OnnxNetwork
@@ -38,6 +38,7 @@ _RESHAPING = {"Flatten", "Reshape", "Squeeze", "Identity", "Dropout"}
 _POOLING = {"GlobalAveragePool", "ReduceMean"}
 #: Largest difference between a logit and its map's mean, relative to the largest logit.
 _TOLERANCE = 1e-3
+_WHAT = "class activation mapping"
 
 
 @dataclass(frozen=True)
@@ -76,27 +77,17 @@ class Cam:
 
     def __init__(self, folder: ModelFolder, info: ModelInfo, *, threads: int | None = None) -> None:
         self._info = info
-        if info.test_time != "none":
-            raise _refuse("its logits are a mean over mirrored and rotated views")
         if not folder.onnx.exists():
-            raise _refuse("the model folder has no model.onnx")
+            raise refuse("the model folder has no model.onnx", _WHAT)
         self._heads = find_heads(folder.onnx)
         names = [name for head in self._heads for name in head.tensors]
         self._network = OnnxNetwork(folder.onnx, threads=threads, also=names)
         self._is_checked = False
         n = len(self._heads)
+        self.members = name_members(folder, info)
+        self._shares = share_of_members(info)
         mean = "" if n == 1 else f"mean over {quantity(n, 'member')} of "
         self.settings = f"{mean}the last feature map times the weights of the linear layer"
-
-    @property
-    def members(self) -> list[str]:
-        """Names of the members, in the order of their maps; none for a single network."""
-        if len(self._heads) == 1:
-            return []
-        runs = [member.run for member in self._info.members]
-        if len(runs) == len(self._heads):
-            return runs
-        return [f"member {number}" for number in range(1, len(self._heads) + 1)]
 
     def explain(self, image: Image, target: int) -> Evidence:
         """Return the evidence for the class ``target`` in an image, uint8 (H, W, C).
@@ -112,8 +103,7 @@ class Cam:
         if len(maps) == 1:
             ((cells, bias),) = maps
             return Evidence(large[0], {"cells": cells, "bias": bias})
-        members = np.stack(large)
-        return Evidence(members.mean(axis=0), {"members": members})
+        return Evidence(average(large, self._shares), {"members": np.stack(large)})
 
     def _map(
         self, head: _Head, found: dict[str, FloatArray], target: int
@@ -144,7 +134,7 @@ def _check_sum(
         gap = np.abs(features.mean(axis=(2, 3)) @ weight.T + bias - logits).max()
         if gap <= _TOLERANCE * max(1.0, float(np.abs(logits).max())):
             return
-    raise _refuse("its last layers do not multiply the mean of a feature map with weights")
+    raise refuse("its last layers do not multiply the mean of a feature map with weights", _WHAT)
 
 
 def find_heads(path: Path) -> list[_Head]:
@@ -167,22 +157,16 @@ def find_heads(path: Path) -> list[_Head]:
 def _find_head(prefix: str, node: Node, writers: dict[str, Node]) -> _Head:
     lacking = "it does not end in global average pooling and one linear layer"
     if node.operator != "Gemm" or len(node.inputs) != 3:
-        raise _refuse(lacking)
+        raise refuse(lacking, _WHAT)
     vector, weight, bias = node.inputs
     before = writers.get(vector)
     while before is not None and before.operator in _RESHAPING:
         before = writers.get(before.inputs[0])
     if before is None or before.operator not in _POOLING:
-        raise _refuse(lacking)
+        raise refuse(lacking, _WHAT)
     parts = re.findall(r"member\d+_", prefix)
     above = accumulate(parts, initial="")
     temperatures = (
         f"{outer}of_{part}temperature" for outer, part in zip(above, parts, strict=False)
     )
     return _Head(prefix, before.inputs[0], weight, bias, tuple(temperatures))
-
-
-def _refuse(reason: str) -> UsageError:
-    return UsageError(
-        f"this network has no class activation map: {reason}", hint="Use --method occlusion"
-    )

@@ -6,7 +6,7 @@ temperature, and gives a map in its unit: above 0 a place speaks for the class, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol
@@ -14,10 +14,12 @@ from typing import Protocol
 import numpy as np
 from PIL import Image as PillowImage
 
+from eosin.core.errors import UsageError
 from eosin.core.types import FloatArray, Image
 
 #: A map is flat if no two of its places differ by more; 0.1 moves a probability of 0.5 to 0.525.
 FLAT = 0.1
+_OTHER = "Use --method occlusion"
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,12 @@ class Evidence:
     Attributes:
         map: Float32, shape (H, W) of the network's input.
         parts: Further arrays of the method by name, e.g. each member's map.
+        numbers: Further numbers of the method by name, for the table.
     """
 
     map: FloatArray
     parts: Mapping[str, FloatArray] = field(default_factory=lambda: MappingProxyType({}))
+    numbers: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def is_flat(self) -> bool:
@@ -45,6 +49,8 @@ class Explainer(Protocol):
         method: Its registered name.
         settings: What it does, in a sentence: number and size of masks, layer.
         n_masks: Number of masked copies of an image that the network sees; None without masks.
+        members: Names of an ensemble's networks, in the order of ``Evidence.parts["members"]``;
+            empty where there are no maps of members.
     """
 
     @property
@@ -59,8 +65,22 @@ class Explainer(Protocol):
     def n_masks(self) -> int | None:
         """Number of masks."""
 
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Names of the members."""
+
     def explain(self, image: Image, target: int) -> Evidence:
         """Return the evidence for the class ``target`` in an image, uint8 (H, W, C)."""
+
+
+def refuse(reason: str, what: str) -> UsageError:
+    """Return the error of a network that has no map of this kind."""
+    return UsageError(f"{what} does not explain this model: {reason}", hint=_OTHER)
+
+
+def average(maps: Sequence[FloatArray], shares: Sequence[float]) -> FloatArray:
+    """Return the mean (H, W) of members' maps; shares add up to 1."""
+    return np.tensordot(np.asarray(shares, np.float32), np.stack(maps), axes=1)
 
 
 def log_odds(logits: FloatArray, target: int) -> FloatArray:

@@ -14,11 +14,10 @@ import numpy as np
 from eosin.artifacts.layout import ModelFolder
 from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.weights import read_arrays
-from eosin.core.errors import UsageError
 from eosin.core.types import Image
 from eosin.engine import ARCHITECTURES
 from eosin.engine.layers import kept
-from eosin.explanation.evidence import Evidence, enlarge, log_odds_gradient
+from eosin.explanation.evidence import Evidence, enlarge, log_odds_gradient, refuse
 from eosin.images.preprocess import to_input
 from eosin.inference.engine import build_engine
 
@@ -36,15 +35,11 @@ class EngineGradCam:
 
     method = "gradcam"
     n_masks = None
+    members: tuple[str, ...] = ()
 
     def __init__(self, folder: ModelFolder, info: ModelInfo) -> None:
-        if info.architecture not in ARCHITECTURES or info.test_time != "none":
-            raise UsageError(
-                f"gradcam explains single networks of the NumPy engine "
-                f"({', '.join(sorted(ARCHITECTURES))}) without views at test time, "
-                f"not {info.architecture}",
-                hint="Use --method occlusion",
-            )
+        if info.architecture not in ARCHITECTURES:
+            raise refuse(f"the NumPy engine does not have {info.architecture}", "Grad-CAM")
         self._info = info
         self._network = build_engine(read_arrays(folder.weights), info)
         layers = list(self._network.layers.items())

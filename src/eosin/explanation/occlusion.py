@@ -45,6 +45,7 @@ class Occlusion:
     """
 
     method = "occlusion"
+    members: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -55,7 +56,7 @@ class Occlusion:
         stride_px: int | None = None,
     ) -> None:
         self._predict = predict
-        self.window_px = window_px or max(1, min(input_px) // _WINDOWS)
+        self.window_px = window_px or default_window(input_px)
         self.stride_px = stride_px or max(1, self.window_px // 2)
         self._corners = [
             (top, left) for top in self._starts(input_px[0]) for left in self._starts(input_px[1])
@@ -106,6 +107,7 @@ class Rise:
     """
 
     method = "rise"
+    members: tuple[str, ...] = ()
 
     def __init__(
         self, predict: Predict, input_px: tuple[int, int], *, n_masks: int = RISE_MASKS
@@ -151,6 +153,11 @@ class Rise:
             total += float(scores.sum())
         mean = weighted / np.maximum(seen, 1e-6)
         return Evidence((mean - total / self.n_masks).astype(np.float32))
+
+
+def default_window(input_px: tuple[int, int]) -> int:
+    """Return the side of a window, a seventh of the shorter side."""
+    return max(1, min(input_px) // _WINDOWS)
 
 
 def _mean_colour(image: Image) -> Image:

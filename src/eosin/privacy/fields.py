@@ -21,7 +21,7 @@ WORDS = ("label", "subtype", "magnification", "split", "predicted", "decision")
 HARMLESS = frozenset({
     *WORDS, "mpp", "modality", "fold", "repeat", "copy", "abstained", "correct", "stain", "reason",
     "kind", "height", "width", "tissue", "focus", "focus_z", "saturation", "ink", "flags",
-    "explained", "log_odds", "for", "against", "flat",
+    "explained", "log_odds", "for", "against", "flat", "completeness_gap",
 })  # fmt: skip
 #: Prefixes of columns of numbers.
 NUMBERS = ("prob_", "logit_")

@@ -12,6 +12,7 @@ from eosin.core.hints import in_users_words, typed_command, typed_hints
         ("Go on, or add --allow-leak", "Go on, or add allow_leak=True"),
         ("Name it with --data MANIFEST.csv", "Name it with data='MANIFEST.csv'"),
         ("Leave --features out", "Leave `features` out"),
+        ("Use --method occlusion", "Use method='occlusion'"),
         ("Choose another folder with -o", "Choose another folder with `output`"),
         ("Add --set train.epochs=5", "Add overrides={'train.epochs': 5}"),
         ("Add --set data.positive=", "Add overrides={'data.positive': None}"),

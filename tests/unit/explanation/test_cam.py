@@ -134,12 +134,6 @@ def test_a_network_without_such_an_end_is_refused_with_another_method(
     assert "occlusion" in raised.value.hint
 
 
-def test_test_time_views_are_refused(describe, tmp_path):
-    write_onnx(build(), tmp_path / "model.onnx", (PX, PX))
-    with pytest.raises(UsageError, match="views"):
-        Cam(ModelFolder(tmp_path), describe(test_time="dihedral"))
-
-
 def test_it_agrees_with_pytorch_grad_cam(describe, image, tmp_path):
     from eosin.runtime.door import import_companion
 

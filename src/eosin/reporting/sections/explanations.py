@@ -80,6 +80,7 @@ def _facts(record: ExplanationRecord) -> list[tuple[str, str]]:
     return [
         ("Method", record.method),
         ("Settings", record.settings),
+        *([("Members", listing(record.members))] if record.members else []),
         ("Model", record.model),
         ("Classes", listing(record.class_names)),
         ("Engine", record.engine),
