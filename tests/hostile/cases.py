@@ -245,7 +245,14 @@ class FolderJobs:
             del answer
             changed = {name for name, state in snapshot(path).items() if before.get(name) != state}
             # A new card has another checksum, which model.json lists.
-            written = ("report.html", "figures", "model/card", "model/model.json")
+            written = (
+                "report.html",
+                "errors.csv",
+                "figures",
+                "tables",
+                "model/card",
+                "model/model.json",
+            )
             foreign = [name for name in changed if not name.startswith(written)]
             return f"also wrote {foreign}" if foreign else None
 

@@ -30,6 +30,8 @@ MOST_SECONDS = 10.0
 #: On a machine that is busy with other work a command may take longer by the clock.
 MOST_WALL_SECONDS = 180.0
 MOST_MEGABYTES = 1536
+#: Peak of a job after which the next one gets a new process.
+_RESTART_MEGABYTES = 700
 #: So that a failure does not take the machine's memory along.
 _ADDRESS_SPACE = 24 << 30
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -180,7 +182,10 @@ class _Worker:
             status = self._process.wait()
             self._stop()
             return Answer(status if status < 0 else -signal.SIGABRT)
-        return Answer(**json.loads(line))
+        answer = Answer(**json.loads(line))
+        if answer.peak_mb > _RESTART_MEGABYTES:
+            self._stop()  # what this job left in memory would count as the next one's
+        return answer
 
     def _importing(self, verb):
         """Return the time that a verb may take on top, once a process, to import its parts."""

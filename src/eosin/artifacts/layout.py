@@ -128,6 +128,11 @@ class RunFolder:
         return self.root / "drift.json"
 
     @property
+    def robustness(self) -> Path:
+        """Metrics under changes of the images."""
+        return self.root / "robustness.json"
+
+    @property
     def report(self) -> Path:
         """The self-contained HTML page."""
         return self.root / "report.html"

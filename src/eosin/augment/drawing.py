@@ -30,6 +30,7 @@ import numpy.typing as npt
 from eosin.augment.callables import Calls, Seeded
 from eosin.core.seeding import derive_seed
 from eosin.core.types import FloatArray, Image, IntArray
+from eosin.stain.density import density_change
 
 #: A rotation or mirror of the image plane: rows of a matrix from output to input.
 View = tuple[tuple[float, float], tuple[float, float]]
@@ -48,9 +49,6 @@ _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
 _MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
 _KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
-#: Optical density of red, green and blue for one unit of haematoxylin and of eosin.
-_HAEMATOXYLIN = (0.65, 0.70, 0.29)
-_EOSIN = (0.07, 0.99, 0.11)
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,32 +264,3 @@ def uniform(seed: int, indices: IntArray, count: int) -> FloatArray:
     counters[:, :, 2] = np.arange(blocks, dtype=np.uint64)
     words = philox(counters, (seed & 0xFFFFFFFF, seed >> 32))
     return (words.reshape(len(indices), 4 * blocks)[:, :count] + 0.5) / 2.0**32
-
-
-def _stain_space() -> FloatArray:
-    """Return unit vectors as rows: haematoxylin, eosin, and the residual."""
-    dyes = np.array([_HAEMATOXYLIN, _EOSIN])
-    vectors = np.vstack([dyes, np.cross(dyes[0], dyes[1])])
-    unit: FloatArray = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    return unit
-
-
-_TO_DENSITY = _stain_space()
-_TO_STAINS = np.linalg.inv(_TO_DENSITY)
-
-
-def density_change(scale: FloatArray, shift: FloatArray, brightness: FloatArray) -> FloatArray:
-    """Combine changes of stain and light into one of optical density.
-
-    Args:
-        scale: Factors on haematoxylin, eosin and the rest, shape (B, 3).
-        shift: Added to them after that, shape (B, 3).
-        brightness: Factor on the light, above 0, shape (B, 1).
-
-    Returns:
-        (A | b) of ``A · od + b`` for columns of red, green and blue, float32, shape (B, 3, 4).
-    """
-    change = np.empty((len(scale), 3, 4), dtype=np.float32)
-    change[:, :, :3] = np.einsum("ki,bk,jk->bij", _TO_DENSITY, scale, _TO_STAINS)
-    change[:, :, 3] = shift @ _TO_DENSITY - np.log(brightness)
-    return change

@@ -51,6 +51,9 @@ def evaluate(
         float | None,
         typer.Option(help="Prevalence of the positive class, for predictive values (0 to 1)."),
     ] = None,
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="Also under changes: stain, blur, noise and more.")
+    ] = False,
     output: Output = None,
     pseudonymise: Pseudonymise = False,
     allow_skipped: AllowSkipped = False,
@@ -62,17 +65,20 @@ def evaluate(
     from eosin.reporting.pages import format_splits
     from eosin.reporting.sections.audit import format_overlap
     from eosin.reporting.sections.drift import format_drift
+    from eosin.reporting.sections.robustness import format_robustness
 
     result = run_evaluation(
         run_or_model, data=data, labels=parse_labels(pairs or []), label=label, path=path_column,
         patient=patient, group=group, independent=independent, split=split, features=features,
-        prevalence=prevalence, output=output, pseudonymise=pseudonymise, allow_skipped=True,
+        prevalence=prevalence, robustness=robustness, output=output, pseudonymise=pseudonymise,
+        allow_skipped=True,
     )  # fmt: skip
     page = result.folder / "report.html"
     shown = [
         *format_splits(result.metrics),
         *(format_drift(result.drift) if result.drift is not None else ()),
         *(format_overlap(result.audit) if data is not None else ()),
+        *(format_robustness(result.robustness) if result.robustness is not None else ()),
         f"metrics {result.folder / 'metrics.json'}",
         f"report {page}",
     ]
@@ -82,6 +88,7 @@ def evaluate(
         "metrics": result.metrics,
         "drift": result.drift,
         "audit": result.audit,
+        "robustness": result.robustness,
         "skipped": dump_skipped(result.skipped),
     }
     print_result(shown, document, as_json=as_json)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from eosin.artifacts.metrics import SplitMetrics, write_metrics
 from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing
 from eosin.artifacts.predictions import logits_table, write_predictions
 from eosin.artifacts.profile import Drift
+from eosin.artifacts.robustness import Robustness
 from eosin.artifacts.versioned import read_document, write_document
 from eosin.commands.report import leaving
 from eosin.core.display import Shown
@@ -29,6 +30,7 @@ from eosin.data.audit import FileHashes
 from eosin.data.external import EXTERNAL, read_external
 from eosin.evaluation import Evaluated, evaluate_predictions, evaluated_by, pool_folds
 from eosin.evaluation.drift import find_drift
+from eosin.evaluation.robustness import change_images, measure_robustness
 from eosin.experiment.copies import bank_of_copies
 from eosin.experiment.environment import default_output
 from eosin.experiment.features import load_features
@@ -56,6 +58,7 @@ class Assessment(Shown):
         drift: Drift of external images from those of the training; ``None`` for the run's own.
         audit: Overlap of external images with the training; ``None`` for the run's own, and where
             the folder does not record the training images.
+        robustness: Metrics under changes of the images; ``None`` unless they were asked for.
     """
 
     folder: Path
@@ -63,6 +66,7 @@ class Assessment(Shown):
     skipped: Skipped
     drift: Drift | None = None
     audit: AuditReport | None = None
+    robustness: Robustness | None = None
 
     def summary(self) -> dict[str, object]:
         """Return the main facts."""
@@ -90,9 +94,14 @@ class _External:
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """Predictions of one model for one table."""
+    """Predictions of one model for one table.
+
+    ``predict`` evaluates the same images in another form.
+    """
 
     evaluated: Evaluated
+    bank: ImageBank
+    predict: Callable[[ImageBank], Evaluated]
     logits: pd.DataFrame
     hashes: FileHashes
     treated: list[Treated]
@@ -112,6 +121,7 @@ def evaluate(
     split: str = "test",
     features: Path | str | pd.DataFrame | None = None,
     prevalence: float | None = None,
+    robustness: bool = False,
     output: Path | str | None = None,
     pseudonymise: bool = False,
     allow_skipped: bool = False,
@@ -135,6 +145,8 @@ def evaluate(
         features: For a head on features, their table (a file or pandas); by default the run's own.
         prevalence: Prevalence of the positive class for predictive values; by default that of the
             run's recipe, else of the evaluated images.
+        robustness: Whether to measure the model on changed images, too: seven changes (stain, blur,
+            JPEG, noise, scale, gamma, deformation) at five severities each.
         output: Output folder; ``runs/evaluate-<UTC time>`` by default.
         pseudonymise: Whether patients, groups and paths get pseudonyms in all that is written.
         allow_skipped: Return the result although images cannot be read.
@@ -145,7 +157,7 @@ def evaluate(
     """
     external = _External(data, labels, label, Columns(path, patient, group, independent))
     table = Path(features) if isinstance(features, str) else features
-    write = partial(_evaluate, Path(run_or_model), external, split, table, prevalence)
+    write = partial(_evaluate, Path(run_or_model), external, split, table, prevalence, robustness)
     target = Path(output or default_output("evaluate"))
     if pseudonymise:
         with leaving(target) as inside:
@@ -164,6 +176,7 @@ def _evaluate(
     split: str,
     features: Path | pd.DataFrame | None,
     prevalence: float | None,
+    robustness: bool,
     folder: Path,
 ) -> Assessment:
     run = FinishedRun(run_or_model)
@@ -192,14 +205,28 @@ def _evaluate(
         features = Path(recipe.model.table)
     copied = recipe is not None and external.manifest is None and recipe.augment.copies_before_split
     found = [_evaluate_part(*part, features, recipe if copied else None) for part in parts]
-    evaluated = found[0].evaluated
-    if len(found) > 1:
-        evaluated = pool_folds([part.evaluated for part in found], section)
+    evaluated = _pool([part.evaluated for part in found], section)
     metrics = {parts[0][2]: evaluate_predictions(evaluated, section, seed)}
     audit = None
     if external.manifest is not None:
         audit = audit_overlap(run, info.preprocessing, (samples, found[0].hashes), folder)
-    return _write(RunFolder(prepare_output(folder)), evaluated, metrics, found, audit)
+    changed = None
+    if robustness:
+
+        def predict(name: str, severity: int) -> Evaluated:
+            return _pool(
+                [part.predict(change_images(part.bank, name, severity, seed)) for part in found],
+                section,
+            )
+
+        changed = measure_robustness(
+            evaluated, predict, parts[0][2], resamples=section.resamples, seed=seed
+        )
+    return _write(RunFolder(prepare_output(folder)), evaluated, metrics, found, audit, changed)
+
+
+def _pool(parts: list[Evaluated], section: EvaluateSection) -> Evaluated:
+    return parts[0] if len(parts) == 1 else pool_folds(parts, section)
 
 
 def _check_own_data(run: RunFolder, *, is_mapped: bool) -> None:
@@ -287,8 +314,15 @@ def _evaluate_part(
     frame = readable.frame.copy()
     frame["path"] = [change_parts(cell, partial(_absolute, readable)) for cell in frame["path"]]
     placed = replace(evaluated.samples, frame=frame)
+
+    def predict(changed: ImageBank) -> Evaluated:
+        found = evaluated_by(classifier, readable, classifier.logits(changed.of(readable)))
+        return replace(found, samples=placed)
+
     return _Part(
         evaluated=replace(evaluated, samples=placed),
+        bank=bank,
+        predict=predict,
         logits=logits_table(placed, logits),
         hashes=hashes,
         treated=find_unchanged(bank.store, images.rows, placed),
@@ -324,6 +358,7 @@ def _write(
     metrics: dict[str, SplitMetrics],
     parts: list[_Part],
     audit: AuditReport | None,
+    robustness: Robustness | None,
 ) -> Assessment:
     frame = evaluated.samples.frame
     if not set(frame["split"]) <= set(SPLITS):
@@ -339,7 +374,9 @@ def _write(
         write_document(folder.drift, drift)
     if audit is not None:
         write_document(folder.audit, audit)
+    if robustness is not None:
+        write_document(folder.robustness, robustness)
     # Last: a folder counts as finished once it has metrics.
     write_metrics(folder.metrics, metrics)
     write_report(folder.root)
-    return Assessment(folder.root, metrics, skipped, drift, audit)
+    return Assessment(folder.root, metrics, skipped, drift, audit, robustness)

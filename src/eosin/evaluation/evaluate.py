@@ -233,8 +233,8 @@ def describe_abstention(evaluated: Evaluated, draw: Draw) -> AbstentionMetrics |
             n_several=0,
         )
     held = sets.sum(axis=1)
-    covered = _as_hits(evaluated, sets[np.arange(len(sets)), evaluated.samples.targets])
-    abstained = _as_hits(evaluated, evaluated.abstained)
+    covered = as_hits(evaluated, sets[np.arange(len(sets)), evaluated.samples.targets])
+    abstained = as_hits(evaluated, evaluated.abstained)
     by_class = summarise_by_class(covered, names=("recall",), **draw)
     kept = evaluated.predictions(evaluated.decided, ~evaluated.abstained)
     return AbstentionMetrics(
@@ -251,7 +251,7 @@ def describe_abstention(evaluated: Evaluated, draw: Draw) -> AbstentionMetrics |
     )
 
 
-def _as_hits(evaluated: Evaluated, hits: BoolArray) -> Predictions:
+def as_hits(evaluated: Evaluated, hits: BoolArray) -> Predictions:
     """Return predictions that are right where ``hits`` (N,): their accuracy is its share."""
     targets = evaluated.samples.targets
     other = (targets + 1) % len(evaluated.samples.class_names)

@@ -27,12 +27,12 @@ from eosin.images.preprocess import (
     to_bytes,
 )
 from eosin.images.references import check_text
-from eosin.images.staining import NormalisedStore, rows_of_units
+from eosin.images.staining import Change, ChangedStore, NormalisedStore, rows_of_units
 from eosin.images.vectors import FeatureTable
 
 _LOG = logging.getLogger(__name__)
 #: Store of images, or of features.
-Store = ImageStore | NormalisedStore | FeatureTable
+Store = ImageStore | ChangedStore | NormalisedStore | FeatureTable
 
 #: Bytes of images that are processed at once when a window is fitted.
 _CHUNK_BYTES = 32 << 20
@@ -109,10 +109,24 @@ class ImageBank:
         stain, store = preprocessing.stain, self.store
         if stain != self.preprocessing.stain:
             store = store.raw if isinstance(store, NormalisedStore) else store
-            if stain is not None and isinstance(store, ImageStore):
+            if stain is not None and not isinstance(store, FeatureTable):
                 units = rows_of_units(self.samples, self.rows, stain.unit)
                 store = NormalisedStore(store, stain, units)
         return replace(self, store=store, preprocessing=preprocessing)
+
+    def changed(self, change: Change) -> ImageBank:
+        """Return images that are changed after they are decoded and resized, before their stain.
+
+        Args:
+            change: From an image, uint8 or uint16 (H, W, C), and its row to one of the same shape.
+
+        Raises:
+            UsageError: These are features, not images.
+        """
+        plain = self.reading(self.preprocessing.model_copy(update={"stain": None}))
+        if isinstance(plain.store, FeatureTable | NormalisedStore):
+            raise UsageError("the model takes features, not images that could be changed")
+        return replace(plain, store=ChangedStore(plain.store, change)).reading(self.preprocessing)
 
     @cached_property
     def training(self) -> ImageBank:

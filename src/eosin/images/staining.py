@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +12,7 @@ import numpy as np
 
 from eosin.artifacts.stain import ColourReference, SeparationReference, StainReference
 from eosin.core.errors import ManifestError, RecipeError
+from eosin.core.threads import map_threads
 from eosin.core.types import Image, IntArray, Samples, parts_of
 from eosin.images.cache import ImageStore
 from eosin.stain import Source, normaliser_of
@@ -22,6 +23,32 @@ KEPT_BYTES = 1 << 30
 TILES_PER_UNIT = 64
 #: Tiles in memory at once.
 _CHUNK = 32
+#: From an image (H, W, C) and its row to a changed image of the same shape and type.
+Change = Callable[[Image, int], Image]
+
+
+class ChangedStore:
+    """Images of a store, each changed when it is taken; ``shape`` N, H, W, C.
+
+    Args:
+        raw: The store.
+        change: From an image (H, W, C) and its row to one of the same shape and type.
+    """
+
+    def __init__(self, raw: ImageStore | ChangedStore, change: Change) -> None:
+        self.raw, self._change = raw, change
+        self.shape: tuple[int, ...] = raw.shape
+        self.dtype: np.dtype[Any] = raw.dtype
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    def take(self, rows: IntArray) -> Image:
+        """Return changed rows, shape (B, H, W, C); see :meth:`ImageStore.take`."""
+        images = self.raw.take(rows)
+        pairs = zip(images, rows.tolist(), strict=True)
+        done = list(map_threads(lambda pair: self._change(*pair), pairs))
+        return np.stack(done) if done else images
 
 
 class NormalisedStore:
@@ -33,7 +60,7 @@ class NormalisedStore:
 
     def __init__(
         self,
-        raw: ImageStore,
+        raw: ImageStore | ChangedStore,
         reference: StainReference,
         units: dict[int, IntArray],
         *,

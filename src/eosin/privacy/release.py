@@ -22,6 +22,7 @@ from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.predictions import HISTORY_COLUMNS
 from eosin.artifacts.profile import Drift, Profile
 from eosin.artifacts.pseudonyms import Pseudonyms
+from eosin.artifacts.robustness import Robustness
 from eosin.artifacts.run import BalanceReport, Environment, SamplesIndex, SplitReport
 from eosin.artifacts.stain import StainRecord
 from eosin.artifacts.versioned import VersionedDocument, read_document, write_document
@@ -41,7 +42,7 @@ _DOCUMENTS: dict[str, type[VersionedDocument]] = {
     **{"environment.json": Environment, "split.json": SplitReport, "audit.json": AuditReport},
     **{"stain.json": StainRecord, "balance.json": BalanceReport, "drift.json": Drift},
     **{"index.json": SamplesIndex, "model.json": ModelInfo, "profile.json": Profile},
-    "layers.json": LayerTable,
+    **{"layers.json": LayerTable, "robustness.json": Robustness},
 }
 _PICTURES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 #: Made again from the copy, as are the folders of figures and tables.

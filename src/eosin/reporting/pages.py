@@ -48,6 +48,7 @@ from eosin.reporting.sections import (
     provenance,
     ranges,
     results,
+    robustness,
     split,
     subgroups,
     training,
@@ -86,6 +87,7 @@ def run_page(run: FinishedRun) -> Page:
         subgroups.section(run),
         errors.section(run),
         drift.section(run),
+        robustness.section(run),
         data.section(run),
         split.section(run),
         audit.section(run),
@@ -152,6 +154,7 @@ def card_page(run: FinishedRun) -> Page:
                 decisions.brief(run),
                 calibration.brief(run),
                 abstention.brief(run),
+                robustness.brief(run),
                 failures(run),
                 reporting_items(run),
             )

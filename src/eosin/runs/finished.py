@@ -18,6 +18,7 @@ from eosin.artifacts.metrics import SplitMetrics, read_metrics
 from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.predictions import PREFIX, count_images, read_history, read_predictions
 from eosin.artifacts.profile import Drift
+from eosin.artifacts.robustness import Robustness
 from eosin.artifacts.run import (
     BalanceReport,
     Environment,
@@ -149,6 +150,11 @@ class FinishedRun:
     def drift(self) -> Drift | None:
         """Drift of external images from those of the training."""
         return _optional(self.folder.drift, Drift)
+
+    @cached_property
+    def robustness(self) -> Robustness | None:
+        """Metrics under changes of the images."""
+        return _optional(self.folder.robustness, Robustness)
 
     @cached_property
     def manifest(self) -> Any:
@@ -316,6 +322,7 @@ class FinishedRun:
 _READ = (
     *("metrics", "recipe", "environment", "split_report", "stain", "balance", "audit"),
     *("model", "manifest", "predictions", "history", "pictures", "skipped", "folds", "drift"),
+    "robustness",
 )
 
 

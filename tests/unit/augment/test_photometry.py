@@ -6,8 +6,8 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from eosin.augment import POLICIES, Drawn, Policy, augment_bytes
-from eosin.augment.drawing import density_change
 from eosin.augment.floats import augment_floats
+from eosin.stain.density import density_change
 
 #: Grey levels between bytes and floats: one of rounding, one that a steeper change makes of it.
 ROUNDED = 2.0
