@@ -125,9 +125,7 @@ CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
             "haematoxylin and eosin 10, 20, 30, 40, 50 % stronger or weaker, each by chance",
             _stain,
         ),
-        "blur": Corruption(
-            "blur", "Gaussian of 0.5, 1, 1.5, 2, 2.5 pixels of the input", _blur
-        ),
+        "blur": Corruption("blur", "Gaussian of 0.5, 1, 1.5, 2, 2.5 pixels of the input", _blur),
         "jpeg": Corruption("JPEG", "quality 70, 50, 30, 20, 10", _jpeg),
         "noise": Corruption("noise", "Gaussian of 4, 8, 12, 18, 25 of 255", _noise),
         "scale": Corruption("scale", "4, 8, 12, 16, 20 % larger or smaller, by chance", _scale),
