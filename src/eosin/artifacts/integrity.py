@@ -107,7 +107,7 @@ def _is_same(path: Path, listed: Mapping[str, str]) -> bool:
 
 def _check_unlisted(folder: ModelFolder, listed: Mapping[str, str]) -> None:
     """Check that all files that take part in computation are listed."""
-    for path in (folder.onnx, folder.weights, folder.profile):
+    for path in (folder.onnx, folder.int8, folder.weights, folder.profile):
         if path.exists() and path.name not in listed:
             raise ArtifactError(
                 f"{path} does not belong to this model: {folder.info.name} does not list it",

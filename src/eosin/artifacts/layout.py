@@ -249,6 +249,11 @@ class ModelFolder:
         return self.root / "model.onnx"
 
     @property
+    def int8(self) -> Path:
+        """Exported: the same network with 8-bit weights and activations."""
+        return self.root / "model.int8.onnx"
+
+    @property
     def standalone(self) -> Path:
         """Exported: ``images`` (N, height, width, 3) uint8 RGB → ``probabilities`` (N, K)."""
         return self.root / "classifier.onnx"
@@ -261,7 +266,7 @@ class ModelFolder:
     @property
     def listed(self) -> tuple[Path, ...]:
         """The files whose SHA-256 :attr:`info` lists, as far as they exist."""
-        networks = (self.weights, self.onnx, self.standalone, self.torchscript)
+        networks = (self.weights, self.onnx, self.int8, self.standalone, self.torchscript)
         return (*networks, self.profile, self.card, self.card_text)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
+from eosin.artifacts.int8 import Int8
 from eosin.artifacts.metrics import Abstention, MetricBlock, Threshold
 from eosin.artifacts.selftest import SelfTest
 from eosin.artifacts.stain import StainReference
@@ -23,6 +24,7 @@ from eosin.artifacts.versioned import (
     Positive,
     Probability,
     Side,
+    Temperature,
     Text,
     TupleOf,
     VersionedDocument,
@@ -38,8 +40,6 @@ _LARGEST_INPUT = 1e30
 _LEAST_CONTRAST = 1e-3
 #: µm per pixel of an input; at the largest a whole slide is a few pixels wide.
 _Spacing = Annotated[float, Field(strict=True, gt=0, le=1e4)]
-#: Divisor of logits; fitted ones lie between 0.1 and 10.
-Temperature = Annotated[float, Field(strict=True, ge=1e-3, le=1e3)]
 _Percent = Annotated[float, Field(strict=True, ge=0, le=100)]
 
 RESEARCH_USE_ONLY = "Research use only. Not a medical device; not for diagnosis."
@@ -289,8 +289,7 @@ class ModelInfo(VersionedDocument):
             networks; for one of chosen runs, a list of :class:`EnsembleMember`.
         class_names: Labels in the order of the outputs.
         preprocessing: From a decoded image, or a row of features, to the input.
-        mpp: µm per pixel at the network's input; null where it is unknown or resizing is
-            anisotropic.
+        mpp: µm per pixel at the network's input; null if unknown or resized anisotropically.
         modality: ``brightfield`` or ``fluorescence``.
         threshold: Decision threshold, its source and target recall.
         temperature: Divisor of the logits before the soft-max.
@@ -312,6 +311,7 @@ class ModelInfo(VersionedDocument):
         macs: Multiply-accumulates for one image; null in models of before 0.2.
         weights_sha256: Of ``model.safetensors``.
         selftest: Real images with their outputs; null in models of before 0.2.
+        int8: The 8-bit network, which predicts where there is one.
         files: SHA-256 of every file beside it, by name; null in models of before 0.2.
         intended_use: Begins with :data:`RESEARCH_USE_ONLY`; states if the data are simulated.
     """
@@ -346,6 +346,7 @@ class ModelInfo(VersionedDocument):
     macs: Count | None = None
     weights_sha256: Text
     selftest: SelfTest | None = None
+    int8: Int8 | None = None
     files: DictOf[Text] | None = None
     licence: Text
     intended_use: _IntendedUse = RESEARCH_USE_ONLY

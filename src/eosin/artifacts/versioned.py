@@ -189,6 +189,8 @@ AtLeastOne = Annotated[int, Field(strict=True, ge=1, le=_LARGEST)]
 #: Height or width of an image, in pixels.
 Side = Annotated[int, Field(strict=True, ge=1, le=_MOST_PIXELS)]
 Flag = Annotated[bool, Field(strict=True)]
+#: Divisor of logits; fitted ones lie between 0.1 and 10.
+Temperature = Annotated[float, Field(strict=True, ge=1e-3, le=1e3)]
 #: Text that every file format can store.
 Text = Annotated[str, AfterValidator(_check_text)]
 #: Name of a class, a channel, a metric.

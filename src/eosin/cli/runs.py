@@ -244,6 +244,10 @@ def export(
         float | None,
         typer.Option(help="µm per pixel at the network's input, if the model does not know it."),
     ] = None,
+    int8: Annotated[
+        bool,
+        typer.Option("--int8", help="With onnx: 8-bit weights, calibrated on the run's images."),
+    ] = False,
     output: Output = None,
     as_json: AsJson = False,
 ) -> None:
@@ -251,5 +255,5 @@ def export(
     from eosin.commands.export import export as run_export
     from eosin.commands.export import format_result
 
-    result = run_export(run_or_model, to=to, mpp=mpp, output=output)
+    result = run_export(run_or_model, to=to, mpp=mpp, int8=int8, output=output)
     print_result(format_result(result), result, as_json=as_json)

@@ -200,7 +200,7 @@ def _evaluate(
     elif run.has_folds or (run.folder.folds.is_dir() and split == OUT_OF_FOLD):
         parts = _fold_parts(run, split)
     else:
-        parts = [(model, _own_split(run, split), split)]
+        parts = [(model, own_split(run, split), split)]
     if features is None and recipe is not None and recipe.model.table is not None:
         features = Path(recipe.model.table)
     copied = recipe is not None and external.manifest is None and recipe.augment.copies_before_split
@@ -259,7 +259,12 @@ def _find_model(run: RunFolder) -> Path:
     )
 
 
-def _own_split(run: FinishedRun, split: str) -> Samples:
+def own_split(run: FinishedRun, split: str) -> Samples:
+    """Return the rows of a split of a run, with the present paths of their images.
+
+    Raises:
+        EosinError: The run has no such split, or its images are not found.
+    """
     info, samples = run.info, run.stored_samples
     if not isinstance(info.preprocessing, Embedding):
         samples = find_needed_images(run.folder, samples)
@@ -286,7 +291,7 @@ def _fold_parts(run: FinishedRun, split: str) -> list[tuple[Path, Samples, str]]
     parts = []
     for fold in run.folds:
         check_run_files(fold.folder, (fold.folder.manifest,))
-        samples = _own_split(fold, "test")
+        samples = own_split(fold, "test")
         frame = samples.frame.assign(split=OUT_OF_FOLD)
         parts.append((fold.folder.model, replace(samples, frame=frame), OUT_OF_FOLD))
     return parts

@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 from PIL import Image as PillowImage
 
+from eosin.artifacts.int8 import Int8
 from eosin.artifacts.integrity import write_model
 from eosin.artifacts.layout import ModelFolder
 from eosin.artifacts.model import Embedding, ModelInfo
+from eosin.commands.export_int8 import add_int8, format_int8
 from eosin.commands.load import find_model
 from eosin.core.display import Shown
 from eosin.core.errors import ArtifactError, UnknownNameError, UsageError
@@ -26,6 +28,8 @@ from eosin.experiment.environment import default_output
 from eosin.images.preprocess import read_array
 from eosin.inference.classifier import MAX_PROBABILITY_GAP, Classifier
 from eosin.inference.selftest import find_selftest, unpack_images
+from eosin.reporting import write_card
+from eosin.runs.finished import FinishedRun
 from eosin.runtime.door import missing_train_extra
 
 KINDS = ("onnx", "torchscript", "wsinfer")
@@ -44,15 +48,18 @@ class ExportResult(Shown):
         file: The exported file in it.
         parity: ``n_images``, ``probability_gap`` and, with enlarged images that the file resizes
             itself, ``resized_probability_gap``: largest differences of a probability.
+        int8: The 8-bit network against the float32 one; None without.
     """
 
     folder: Path
     file: Path
     parity: dict[str, float]
+    int8: Int8 | None = None
 
     def summary(self) -> dict[str, object]:
         """Return the main facts."""
-        return {"file": self.file, **self.parity}
+        lost = {"auc_difference": self.int8.auc.difference.value} if self.int8 else {}
+        return {"file": self.file, **self.parity, **lost}
 
 
 def export(
@@ -60,6 +67,7 @@ def export(
     *,
     to: str,
     mpp: float | None = None,
+    int8: bool = False,
     output: Path | str | None = None,
 ) -> ExportResult:
     """Export a model for other programs.
@@ -72,17 +80,23 @@ def export(
         to: ``onnx``: one file from 8-bit RGB images to calibrated probabilities; ``torchscript``;
             ``wsinfer``: a folder for QuPath's WSInfer extension and for WSInfer.
         mpp: µm per pixel at the network's input, of a model that does not know it.
+        int8: Whether the network gets weights and activations of 8 bits, calibrated on images of
+            the run; the float32 network stays beside it. With ``onnx`` alone.
         output: New or empty folder; ``runs/export-<UTC time>`` by default.
 
     Raises:
-        ArtifactError: The model cannot be exported so, or the exported file's outputs differ.
+        ArtifactError: The model cannot be exported so, the exported file's outputs differ, or the
+            8-bit network loses too much AUC on validation images.
         UnknownNameError: ``to`` is none of the kinds.
-        UsageError: The scale is needed and unknown, or given and known.
+        UsageError: The scale is needed and unknown, or given and known; 8 bits are asked for
+            another kind, or of a folder without images.
         MissingPartError: The training extra is not installed.
         OutputError: The folder is not empty, or cannot be written.
     """
     if to not in KINDS:
         raise UnknownNameError(f"unknown format {to!r}", hint=f"Choose one: {', '.join(KINDS)}")
+    if int8 and to != "onnx":
+        raise UsageError(f"8 bits are for ONNX files alone, not for {to}")
     target = Path(output or default_output("export"))
     check_output(target)
     for package in ("onnx", "torch"):
@@ -91,6 +105,11 @@ def export(
     classifier = Classifier(find_model(Path(run_or_model)))
     source = ModelFolder(find_model(Path(run_or_model)))
     check_images(source, classifier.info)
+    if classifier.info.int8 is not None:
+        raise ArtifactError(
+            f"{run_or_model} is an export with 8-bit weights",
+            hint="Export the run that it was made from",
+        )
     info = with_scale(classifier.info, mpp, is_needed=to == "wsinfer")
     with _new_folder(target) as place:
         folder = ModelFolder(place)
@@ -98,10 +117,15 @@ def export(
             file, parity = _export_wsinfer(source, place, classifier, info)
         else:
             copy_model(source, folder)
+            if int8:
+                run = FinishedRun(Path(run_or_model))
+                info = add_int8(run, folder, info)
+                write_card(run.root, {"info": info}, folder)
+                classifier = Classifier(place, info=info)
             write = _export_onnx if to == "onnx" else _export_torchscript
             file, parity = write(folder, classifier, info)
             write_model(folder, info)
-    return ExportResult(target, target / file.name, parity)
+    return ExportResult(target, target / file.name, parity, info.int8)
 
 
 def with_scale(info: ModelInfo, mpp: float | None, *, is_needed: bool) -> ModelInfo:
@@ -125,7 +149,7 @@ def with_scale(info: ModelInfo, mpp: float | None, *, is_needed: bool) -> ModelI
 def format_result(result: ExportResult) -> list[str]:
     """Return the terminal output."""
     parity = result.parity
-    lines = [f"wrote {result.file}"]
+    lines = [f"wrote {result.file}", *(format_int8(result.int8) if result.int8 else ())]
     lines.append(
         f"largest difference of a probability from the model {parity['probability_gap']:.2g} on "
         f"{parity['n_images']} images, no other label"
@@ -230,7 +254,7 @@ def _export_onnx(
     from eosin.exporting.standalone import write_standalone
     from eosin.inference.onnx import OnnxNetwork
 
-    write_standalone(folder.onnx, folder.standalone, info)
+    write_standalone(classifier.network_path, folder.standalone, classifier.info)
     network = OnnxNetwork(folder.standalone, output="probabilities")
     images = np.asarray(unpack_images(info))
     parity = check_outputs(classifier, images, network.run(images), MAX_PROBABILITY_GAP)

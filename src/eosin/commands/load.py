@@ -135,7 +135,7 @@ class Model:
         Raises:
             ArtifactError: A probability differs, or the model has no test images.
         """
-        return check_model(self.record.model, self.classifier)
+        return check_model(self.record.model, self.folder, self.classifier)
 
     def predict_listed(
         self, given: Given, check_cells: Callable[[Iterable[str]], None] | None = None
@@ -182,7 +182,7 @@ def _describe(folder: ModelFolder, classifier: Classifier) -> PredictionRecord:
     # Model folders of all runs have the same name: the run's name distinguishes them.
     run = RunFolder(place.parent)
     is_run_s = place == run.model and run.metrics.exists()
-    network = folder.onnx if folder.onnx.exists() else folder.weights
+    network = classifier.network_path
     return PredictionRecord(
         table=None,
         table_sha256=None,

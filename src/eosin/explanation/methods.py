@@ -12,7 +12,7 @@ from eosin.core.errors import MissingPartError, UnknownNameError, UsageError, cl
 from eosin.core.types import Image
 from eosin.engine import ARCHITECTURES
 from eosin.explanation.cam import Cam
-from eosin.explanation.evidence import Explainer
+from eosin.explanation.evidence import Explainer, refuse
 from eosin.explanation.gradients import EngineGradCam
 from eosin.explanation.occlusion import RISE_MASKS, Occlusion, Rise
 from eosin.explanation.views import Views
@@ -72,10 +72,16 @@ def _check_places(info: ModelInfo) -> None:
         raise UsageError("a model of magnification stacks cannot be explained: it has no one image")
 
 
+def _check_float32(info: ModelInfo) -> None:
+    if info.int8 is not None:
+        raise refuse("it predicts with 8-bit weights", "a method that reads layers")
+
+
 def _open_map(
     make: Callable[[ModelFolder, ModelInfo], Explainer], folder: ModelFolder, info: ModelInfo
 ) -> Explainer:
     """Open a method that explains one view of an image."""
+    _check_float32(info)
     single = make(folder, info)
     return single if info.test_time == "none" else Views(single, info.preprocessing.input_px)
 
@@ -88,6 +94,7 @@ def _open_gradcam(folder: ModelFolder, info: ModelInfo) -> Explainer:
 
 
 def _open_integrated(folder: ModelFolder, info: ModelInfo) -> Explainer:
+    _check_float32(info)
     _check_torch("integrated_gradients", "torch", "captum")
     from eosin.explanation.integrated_gradients import IntegratedGradients
 

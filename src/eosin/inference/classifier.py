@@ -9,7 +9,7 @@ import numpy as np
 from eosin.artifacts.integrity import verify_files
 from eosin.artifacts.layout import ModelFolder
 from eosin.artifacts.model import ModelInfo
-from eosin.artifacts.versioned import read_document
+from eosin.artifacts.versioned import check_fit, read_document
 from eosin.core.errors import ArtifactError
 from eosin.core.progress import progress_bar
 from eosin.core.types import BoolArray, FloatArray, ImageSource, IntArray
@@ -31,6 +31,8 @@ class Classifier:
     Args:
         folder: A model folder.
         threads: Threads of ONNX Runtime; its own choice by default.
+        network: The file in the folder that predicts, as ``info`` is calibrated; by default the
+            8-bit one, with its own calibration, or the only one.
         info: Replaces the folder's ``model.json``, for a model that is not calibrated yet.
 
     Raises:
@@ -39,7 +41,12 @@ class Classifier:
     """
 
     def __init__(
-        self, folder: Path, *, threads: int | None = None, info: ModelInfo | None = None
+        self,
+        folder: Path,
+        *,
+        threads: int | None = None,
+        network: Path | None = None,
+        info: ModelInfo | None = None,
     ) -> None:
         paths = ModelFolder(Path(folder))
         if info is None and not paths.info.exists():
@@ -53,10 +60,15 @@ class Classifier:
         if info is None:
             info = _read_info(paths)
             verify_files(paths, info)
+        if network is None and info.int8 is not None:
+            info, network = _calibrated_in_8_bits(paths.info, info), paths.int8
         self.info = info
         self._folder = paths.root
-        self._network = _open_network(paths, info, threads)
-        self.engine = self._network.engine
+        #: The network's file.
+        self.network_path = network or _find_network(paths, info)
+        self._network = _open_network(self.network_path, info, threads)
+        kind = " (INT8)" if self.network_path == paths.int8 else ""
+        self.engine = f"{self._network.engine}{kind}"
 
     def logits(self, images: ImageSource) -> FloatArray:
         """Run the network on resized images.
@@ -131,13 +143,31 @@ def _read_info(paths: ModelFolder) -> ModelInfo:
         raise ArtifactError(error.message, hint=error.hint or COPY_AGAIN) from error
 
 
-def _open_network(
-    paths: ModelFolder, info: ModelInfo, threads: int | None
-) -> OnnxNetwork | EngineNetwork:
-    """Open the ONNX file; without one, P3's network in the NumPy engine."""
+def _calibrated_in_8_bits(path: Path, info: ModelInfo) -> ModelInfo:
+    """Return the content of ``model.json`` with the calibration of the 8-bit network."""
+    int8 = info.int8
+    if int8 is None:
+        return info
+    expected = {"probabilities": int8.probabilities, "decisions": int8.decisions}
+    changes = {
+        **{name: getattr(int8, name) for name in ("temperature", "temperature_source")},
+        **{name: getattr(int8, name) for name in ("threshold", "abstention")},
+        "selftest": None if info.selftest is None else {**dict(info.selftest), **expected},
+    }
+    return check_fit(path, ModelInfo, {**dict(info), **changes})
+
+
+def _find_network(paths: ModelFolder, info: ModelInfo) -> Path:
+    """Return the ONNX file; without one, the weights of a network that the NumPy engine runs."""
     if not paths.onnx.exists() and architecture_of(info) in ARCHITECTURES:
-        return EngineNetwork(paths.weights, info)
-    network = OnnxNetwork(paths.onnx, threads=threads)
+        return paths.weights
+    return paths.onnx
+
+
+def _open_network(path: Path, info: ModelInfo, threads: int | None) -> OnnxNetwork | EngineNetwork:
+    if path.suffix == ".safetensors":
+        return EngineNetwork(path, info)
+    network = OnnxNetwork(path, threads=threads)
     network.check_shape(info)
     return network
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from eosin.inference.classifier import Classifier
 #: Most characters of packed images: ``model.json`` may have 16 MiB.
 _MOST_CHARACTERS = 8 << 20
 #: Timed runs; the median counts.
-_RUNS = 3
+_RUNS = 5
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Agreement:
         n_images: Number of test images.
         max_probability_gap: Largest difference of a probability.
         n_other_decisions: Images with another decision.
-        seconds_per_image: Time of network and calibration, the median of three runs over all.
+        seconds_per_image: Time of network and calibration, the median of five runs over all.
     """
 
     n_images: int
@@ -84,20 +85,30 @@ def find_selftest(info: ModelInfo) -> SelfTest:
     return info.selftest
 
 
-def run_selftest(classifier: Classifier) -> Agreement:
-    """Predict the test images anew, and compare.
+def run_selftests(classifiers: Sequence[Classifier]) -> list[Agreement]:
+    """Predict the test images of classifiers anew, and compare.
+
+    Each run times one after the other, so that other load on the machine affects all equally.
 
     Raises:
-        ArtifactError: The model has no test images, or they are damaged.
+        ArtifactError: A model has no test images, or they are damaged.
     """
-    expected, images = find_selftest(classifier.info), unpack_images(classifier.info)
-    seconds = []
+    found, tests = [], []
+    for one in classifiers:
+        expected, images = find_selftest(one.info), unpack_images(one.info)
+        probabilities = one.probabilities(one.logits(images))  # the first run also warms up
+        found.append(differences(expected, probabilities, one.decide(probabilities)))
+        tests.append((one, images))
+    seconds: list[list[float]] = [[] for _ in tests]
     for _ in range(_RUNS):
-        start = time.perf_counter()
-        found = classifier.probabilities(classifier.logits(images))
-        seconds.append(time.perf_counter() - start)
-    gap, n_other = differences(expected, found, classifier.decide(found))
-    return Agreement(len(images), gap, n_other, float(np.median(seconds)) / len(images))
+        for taken, (one, images) in zip(seconds, tests, strict=True):
+            start = time.perf_counter()
+            one.probabilities(one.logits(images))
+            taken.append((time.perf_counter() - start) / len(images))
+    return [
+        Agreement(len(images), gap, n_other, float(np.median(taken)))
+        for (gap, n_other), (_, images), taken in zip(found, tests, seconds, strict=True)
+    ]
 
 
 def differences(

@@ -41,6 +41,7 @@ from eosin.reporting.sections import (
     disagreements,
     drift,
     errors,
+    int8,
     learning,
     model,
     overview,
@@ -106,13 +107,16 @@ def run_page(run: FinishedRun) -> Page:
     )
 
 
-def write_card(run: Path, pending: Mapping[str, Any] | None = None) -> None:
+def write_card(
+    run: Path, pending: Mapping[str, Any] | None = None, folder: ModelFolder | None = None
+) -> None:
     """Write ``model/card.html`` and ``model/card.md`` from the run folder; nothing without a model.
 
     Args:
         run: The run folder.
         pending: Documents of the finished run that are not written yet, by
             the names of :class:`~eosin.runs.finished.FinishedRun`.
+        folder: The model folder to write into; the run's own by default.
 
     Raises:
         ArtifactError: The folder is missing, is no finished run, or holds a damaged file.
@@ -122,13 +126,13 @@ def write_card(run: Path, pending: Mapping[str, Any] | None = None) -> None:
         return _save_card(read_run(Path(run)))
     finished = FinishedRun(Path(run))
     vars(finished).update(pending)
-    return _save_card(finished)
+    return _save_card(finished, folder)
 
 
-def _save_card(run: FinishedRun) -> None:
+def _save_card(run: FinishedRun, folder: ModelFolder | None = None) -> None:
     if run.model is None:
         return
-    page, folder = card_page(run), ModelFolder(run.folder.model)
+    page, folder = card_page(run), folder or ModelFolder(run.folder.model)
     replace_texts(folder, {folder.card: to_html(page), folder.card_text: to_markdown(page)})
 
 
@@ -146,6 +150,7 @@ def card_page(run: FinishedRun) -> Page:
                 # Cautions come before any number.
                 Section("", *warnings, Text(verdict(run), look="lead"), description(run)),
                 model.brief(run),
+                int8.brief(run),
                 use(run),
                 data.brief(run),
                 licences(run),
