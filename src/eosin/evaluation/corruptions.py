@@ -133,7 +133,7 @@ CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
             "gamma", "exponent 1.1, 1.2, 1.3, 1.4, 1.5 or its reciprocal, by chance", _gamma
         ),
         "elastic": Corruption(
-            "elastic deformation",
+            "deformation",
             "places move by 0.2, 0.4, 0.6, 0.8, 1.0 % of the side (standard deviation)",
             _elastic,
         ),

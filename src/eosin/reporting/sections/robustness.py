@@ -82,7 +82,7 @@ def _worst(found: Robustness) -> str:
     kept = [title for title, one in known.items() if not _is_loss(one)]
     if not kept:
         return f"{worst} Every change lowers it."
-    return f"{worst} No loss is shown for {listing(kept)}."
+    return f"{worst} For {listing(kept)}, the interval includes 0."
 
 
 def _is_loss(one: Metric) -> bool:
