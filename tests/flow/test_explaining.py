@@ -94,6 +94,84 @@ def test_without_torch_the_error_names_what_installs_it_and_another_method(
     assert all(fact in done.out for fact in ("eosin[train]", "method='occlusion'")), done.err
 
 
+def test_without_images_a_run_s_own_wrong_and_right_decisions_are_explained(
+    command, run_of, tmp_path
+):
+    run, out = run_of("grouped"), tmp_path / "out"
+    result = command("explain", run, "-o", out, "--feature-maps", "--json")
+    assert result.status == 0, result.complaint
+    record = json.loads(result.out)["record"]
+    table = pd.read_csv(out / "explanations.csv")
+    predictions = pd.read_csv(run / "predictions.csv")
+    predictions = predictions[predictions["split"] == "test"]
+    right = predictions["decision"] == predictions["label"]
+    assert list(table["correct"]) == [False] * min(6, (~right).sum()) + [True] * min(6, right.sum())
+    assert list(table["correct"]) == list(table["decision"] == table["label"])
+    known = {path.rpartition("/")[2]: label for path, label in
+             zip(predictions["path"], predictions["label"], strict=True)}  # fmt: skip
+    names = [path.rpartition("/")[2] for path in table["path"]]
+    assert [known[name] for name in names] == list(table["label"])
+    assert record["chosen"]
+    assert len(list((out / "feature_maps").iterdir())) == len(table)
+    page = html.unescape((out / "report.html").read_text(encoding="utf-8"))
+    assert tells(page, "Wrong decisions", "Feature maps", record["chosen"])
+
+
+def test_the_images_of_a_run_are_found_after_a_move(run_of, tmp_path):
+    moved = shutil.copytree(run_of("grouped"), tmp_path / "elsewhere" / "run")
+    made = eosin.explain(moved, method="gradcam", output=tmp_path / "out")
+    assert len(made.table) > 6
+
+
+def test_a_run_of_folds_names_a_fold(command, run_of, tmp_path):
+    result = command("explain", run_of("folds"), "-o", tmp_path / "out")
+    assert result.status in {1, 2}
+    assert str(run_of("folds") / "folds" / "0-0") in result.complaint
+    made = eosin.explain(
+        run_of("folds") / "folds" / "0-0", method="gradcam", output=tmp_path / "out"
+    )
+    assert set(made.table["correct"]) <= {True, False}
+
+
+def test_labels_come_from_a_table_or_from_folders_of_classes(run_of, two, images, tmp_path):
+    table = pd.DataFrame({"path": [str(p) for p in two], "label": ["benign", "other"]})
+    table.to_csv(tmp_path / "table.csv", index=False)
+    for given in (table, tmp_path / "table.csv"):
+        out = tmp_path / type(given).__name__
+        made = eosin.explain(run_of("grouped"), given, method="gradcam", output=out)
+        first, second = made.table.to_dict("records")
+        assert first["label"] == "benign"
+        assert first["correct"] == (first["decision"] == "benign")
+        # A class that the model does not have is no label.
+        assert (second["label"], second["correct"]) == ("", "")
+    some = tmp_path / "classes"
+    for path, name in zip(two, ("benign", "malignant"), strict=True):
+        (some / name).mkdir(parents=True)
+        for number in range(2):
+            shutil.copy(path, some / name / f"{number}.png")
+    made = eosin.explain(run_of("grouped"), some, method="gradcam", output=tmp_path / "folder")
+    assert list(made.table["label"]) == ["benign"] * 2 + ["malignant"] * 2
+    unlabelled = eosin.explain(run_of("grouped"), some / "benign", output=tmp_path / "one")
+    assert "label" not in unlabelled.table
+
+
+def test_the_number_of_masks_can_be_chosen(command, tiny_run, two, tmp_path):
+    line = ("explain", tiny_run, two[0], "--method", "rise", "--masks", "40", "-o", tmp_path / "a")
+    assert command(*line, "--json").status == 0
+    record = read_document(tmp_path / "a" / "explanations.json", ExplanationRecord)
+    assert record.n_masks == 40
+    refused = command("explain", tiny_run, two[0], "--masks", "40", "-o", tmp_path / "b")
+    assert refused.status in {1, 2}
+    assert "rise" in refused.complaint
+
+
+def test_no_image_is_an_error_where_some_were_asked_for(tiny_run, tmp_path):
+    with pytest.raises(eosin.UsageError, match="no image"):
+        eosin.explain(tiny_run, [], output=tmp_path / "out")
+    with pytest.raises(eosin.UsageError, match="no image"):
+        eosin.explain(tiny_run / "model", output=tmp_path / "out")
+
+
 def test_without_a_method_a_network_without_pooling_is_occluded(tiny_run, two, tmp_path):
     assert eosin.explain(tiny_run, two[0], output=tmp_path / "out").record.method == "occlusion"
 

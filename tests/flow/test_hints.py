@@ -151,6 +151,7 @@ class Workshop:
         run: A finished run.
         other: Another one that was tested on the same images.
         phantom: The images of ``run``.
+        folds: A finished run with folds.
     """
 
     recipe: Path
@@ -159,6 +160,7 @@ class Workshop:
     run: Path
     other: Path
     phantom: Path
+    folds: Path
 
     @property
     def model(self):
@@ -227,7 +229,7 @@ def other(tmp_path_factory, tiny_phantom, tiny_run, tiny_values):
 
 
 @pytest.fixture
-def workshop(images, other, tiny_run, tiny_phantom, tiny_values, tmp_path, monkeypatch):
+def workshop(images, other, run_of, tiny_run, tiny_phantom, tiny_values, tmp_path, monkeypatch):
     values = tiny_values(images)
     values["data"] = {"dataset": "folder", "root": str(images), "positive": "malignant"}
     values["data"]["split"] = {"train": 0.5, "val": 0.2, "test": 0.3}
@@ -238,7 +240,9 @@ def workshop(images, other, tiny_run, tiny_phantom, tiny_values, tmp_path, monke
     (here / "recipe.toml").write_text(tomli_w.dumps(values))
     monkeypatch.chdir(here)
     monkeypatch.delenv("EOSIN_DATA", raising=False)
-    return Workshop(here / "recipe.toml", images, here, tiny_run, other, tiny_phantom)
+    return Workshop(
+        here / "recipe.toml", images, here, tiny_run, other, tiny_phantom, run_of("folds")
+    )
 
 
 def parted(table):
@@ -381,6 +385,10 @@ SCENARIOS = [
         lambda w: ["evaluate", without_split(w.copy_run())],
         {"MANIFEST.csv": "outside.csv"},
         before=lambda w: w.outside("benign", "malignant"),
+    ),
+    Scenario(
+        "Explain the network of a fold",
+        lambda w: ["explain", w.folds, "-o", w.here / "maps"],
     ),
     Scenario(
         "evidence.py: Use --method occlusion",

@@ -18,6 +18,8 @@ class ExplanationRecord(PredictionRecord):
         n_flat: Images whose map points nowhere.
         members: Names of an ensemble's networks, in the order of ``members`` in the files of
             ``maps``; empty without maps of members.
+        chosen: How the images were chosen from the run's own; empty for those that were given.
+        layers: Layers whose feature maps were drawn.
     """
 
     method: Text
@@ -25,3 +27,5 @@ class ExplanationRecord(PredictionRecord):
     n_masks: Count | None
     n_flat: Count
     members: ListOf[Text] = Field(default_factory=list)
+    chosen: Text = ""
+    layers: ListOf[Text] = Field(default_factory=list)

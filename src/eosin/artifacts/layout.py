@@ -317,6 +317,10 @@ class ExplanationFolder:
         """Return the path of an image with its evidence."""
         return self.root / "overlays" / f"{name}.png"
 
+    def layers(self, name: str) -> Path:
+        """Return the path of an image's feature maps, layer by layer."""
+        return self.root / "feature_maps" / f"{name}.png"
+
     def numbers(self, name: str) -> Path:
         """Return the path of the evidence of an image as arrays."""
         return self.root / "maps" / f"{name}.npz"

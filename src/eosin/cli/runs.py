@@ -98,8 +98,12 @@ def evaluate(
 def explain(
     run_or_model: Annotated[Path, typer.Argument(help="Run or model folder.")],
     images: Annotated[
-        list[Path], typer.Argument(help="Image files, folders, or tables with a column path.")
-    ],
+        list[Path] | None,
+        typer.Argument(
+            help="Image files, folders, or tables with a column path; default: the run's most "
+            "confident wrong and right decisions."
+        ),
+    ] = None,
     method: Annotated[
         str | None,
         typer.Option(
@@ -111,6 +115,12 @@ def explain(
         str | None,
         typer.Option(metavar="CLASS", help="Class to explain; default: the decision."),
     ] = None,
+    masks: Annotated[
+        int | None, typer.Option(metavar="N", help="Random masks of rise; default: 500.")
+    ] = None,
+    feature_maps: Annotated[
+        bool, typer.Option("--feature-maps", help="Draw the feature maps, layer by layer, too.")
+    ] = False,
     output: Output = None,
     pseudonymise: Pseudonymise = False,
     allow_skipped: AllowSkipped = False,
@@ -121,8 +131,9 @@ def explain(
     from eosin.commands.explain import format_explanations
 
     result = run_explanation(
-        run_or_model, images, method=method, target=target, output=output,
-        pseudonymise=pseudonymise, allow_skipped=True,
+        run_or_model, images or None, method=method, target=target, masks=masks,
+        feature_maps=feature_maps, output=output, pseudonymise=pseudonymise,
+        allow_skipped=True,
     )  # fmt: skip
     shown, notes = format_explanations(result)
     document = {"folder": result.folder, "record": result.record}

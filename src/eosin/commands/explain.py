@@ -2,50 +2,43 @@
 
 from __future__ import annotations
 
-import io
-import re
+import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from eosin.artifacts.explanations import ExplanationRecord
 from eosin.artifacts.layout import ExplanationFolder, ModelFolder
 from eosin.artifacts.manifest import write_table
 from eosin.artifacts.versioned import write_document
-from eosin.commands.load import Chunk, Model, list_cells, none_readable, read_chunks, tabulate
+from eosin.commands.explanation_writer import ExplanationWriter
+from eosin.commands.load import Model, list_cells, none_readable, read_chunks
+from eosin.commands.subjects import choose_subjects
 from eosin.core.display import Shown
 from eosin.core.errors import UnknownNameError, close_matches, end_with
-from eosin.core.files import check_output, prepare_output, sha256_file, write_bytes
-from eosin.core.progress import progress_bar
-from eosin.core.text import printable, quantity
-from eosin.core.types import FloatArray, Image, Samples
+from eosin.core.files import check_output, sha256_file
+from eosin.core.progress import LEAST_LOGGED_S, progress_bar
+from eosin.core.text import approximate_time, printable, quantity
+from eosin.core.types import Samples
 from eosin.experiment.environment import default_output
-from eosin.explanation.evidence import Evidence, Explainer, log_odds
+from eosin.explanation.feature_maps import FeatureMaps
 from eosin.explanation.methods import open_explainer
-from eosin.images.preprocess import to_thumbnail
 from eosin.images.references import ImageList, Skipped, write_skipped
-from eosin.inference.classifier import Classifier
-from eosin.inference.given import Given, Images, list_given
+from eosin.inference.given import Given, Images
 from eosin.privacy.identifiers import Identifiers
 from eosin.privacy.pseudonymise import hide_document, hide_skipped, hide_table, know_samples
-from eosin.reporting.formatting import data_uri, shorten
-from eosin.reporting.outline import Tile
-from eosin.reporting.overlays import draw_overlay
 from eosin.reporting.rendering import write_page
-from eosin.reporting.sections.explanations import describe_prediction, explanations_page
+from eosin.reporting.sections.explanations import explanations_page
 
-#: Images in memory at a time, and overlays on the page.
-_CHUNK, _SHOWN = 32, 24
-#: Characters of a file's name in those of its overlay and numbers.
-_NAME_WIDTH = 60
-#: Ending of an image file, before the index of an image inside it.
-_ENDING = re.compile(r"\.\w+(?=$|#)")
+_LOG = logging.getLogger(__name__)
+
+#: Images in memory at a time; images after which the time for the rest is logged.
+_CHUNK, _TIMED = 32, 2
 
 
 @dataclass(frozen=True, repr=False)
@@ -79,10 +72,12 @@ class ExplanationResult(Shown):
 
 def explain(
     run_or_model: Path | str,
-    images: Images | Iterable[Images],
+    images: Images | Iterable[Images] | None = None,
     *,
     method: str | None = None,
     target: str | None = None,
+    masks: int | None = None,
+    feature_maps: bool = False,
     output: Path | str | None = None,
     pseudonymise: bool = False,
     allow_skipped: bool = False,
@@ -91,10 +86,14 @@ def explain(
 
     Args:
         run_or_model: Model folder, or run folder with one.
-        images: Paths and images in memory, as for :func:`eosin.load`'s ``predict``.
+        images: Paths and images in memory, as for :func:`eosin.load`'s ``predict``; by default the
+            most confident wrong and right decisions of the run's own test images. Where a table has
+            a column ``label``, or folders are classes, the result tells wrong decisions from right.
         method: ``cam``, ``gradcam``, ``integrated_gradients``, ``occlusion`` or ``rise``; by
             default ``cam`` where the network allows it, otherwise ``occlusion``.
         target: Class to explain; by default the decision for each image.
+        masks: Random masks of ``rise``; 500 by default.
+        feature_maps: Draw the feature maps of each image, layer by layer, too.
         output: New or empty folder; ``runs/explain-<UTC time>`` by default.
         pseudonymise: Replace paths by pseudonyms.
         allow_skipped: Return the result although files cannot be read.
@@ -103,14 +102,19 @@ def explain(
         SkippedFilesError: Files cannot be read; all is written, and its ``result`` has the rest.
         ArtifactError: The model folder cannot be loaded, or a file in it fails its checksum.
         DataError: No image can be read.
-        UsageError: The method does not fit the network, or the class is unknown.
+        UsageError: The method does not fit the network, the class is unknown, or no image was
+            given and the run has none.
+        MissingPartError: The method needs PyTorch, which is not installed.
         OutputError: The folder cannot be written.
     """
     started, clock = datetime.now(UTC), time.perf_counter()
-    given = list_given(images)
     opened = Model(run_or_model)
-    explainer = open_explainer(ModelFolder(opened.folder), opened.classifier, method)
+    place = ModelFolder(opened.folder)
+    explainer = open_explainer(place, opened.classifier, method, n_masks=masks)
+    layers = FeatureMaps(place, opened.info) if feature_maps else None
     wanted = None if target is None else _find_class(target, opened.info.class_names)
+    subjects = choose_subjects(Path(run_or_model), images, opened.info)
+    given = subjects.given
     listed, units = list_cells(given, opened.info)
     folder = ExplanationFolder(Path(output or default_output("explain")))
     check_output(folder.root)
@@ -125,10 +129,21 @@ def explain(
         settings=explainer.settings,
         n_masks=explainer.n_masks,
         n_flat=0,
+        chosen=subjects.rule,
+        layers=[] if layers is None else layers.names,
         # A run's name may be that of a patient.
         members=[] if pseudonymise else [*explainer.members],
     )
-    writer = _Writer(folder, record, opened.classifier, explainer, wanted, known)
+    writer = ExplanationWriter(
+        folder,
+        record,
+        opened.classifier,
+        explainer,
+        subjects,
+        target=wanted,
+        layers=layers,
+        known=known,
+    )
     skipped = _explain_all(given, listed, units, writer)
     table = pd.DataFrame(writer.rows)
     if known is not None:
@@ -150,7 +165,7 @@ def explain(
     write_document(folder.record, record)
     simulated = opened.info.simulated
     write_page(
-        folder.page, explanations_page(record, table, writer.tiles, skipped, simulated=simulated)
+        folder.page, explanations_page(record, table, writer.pictures, skipped, simulated=simulated)
     )
     result = ExplanationResult(folder.root, table, skipped, record)
     return end_with(result, len(skipped), [folder.skipped], allowed=allow_skipped)
@@ -169,83 +184,19 @@ def _know(listed: ImageList) -> Identifiers:
     return know_samples(Samples(pd.DataFrame({"path": cells}, dtype=object), Path(), ()))
 
 
-class _Writer:
-    """Explains one image after the other, and writes each at once: only rows stay in memory."""
-
-    def __init__(
-        self,
-        folder: ExplanationFolder,
-        record: ExplanationRecord,
-        classifier: Classifier,
-        explainer: Explainer,
-        target: int | None,
-        known: Identifiers | None,
-    ) -> None:
-        self.rows: list[dict[str, Any]] = []
-        self.tiles: list[Tile] = []
-        self.classifier = classifier
-        self._folder, self._record, self._explainer = folder, record, explainer
-        self._target, self._known = target, known
-        prepare_output(folder.root)
-
-    def add_chunk(self, chunk: Chunk) -> Iterator[int]:
-        """Explain the images of a chunk; yield how many are done after each."""
-        logits = self.classifier.logits(chunk.done.images)
-        rows = tabulate(self.classifier, chunk.cells, logits).to_dict("records")
-        calibrated = logits / self.classifier.info.temperature
-        for number, (cell, row) in enumerate(zip(chunk.cells, rows, strict=True)):
-            self._add(cell, row, calibrated[number : number + 1], chunk.done.images[number])
-            yield number + 1
-
-    def _add(self, cell: str, row: dict[str, Any], logits: FloatArray, image: Image) -> None:
-        names = self.classifier.info.class_names
-        target = names.index(row["decision"]) if self._target is None else self._target
-        evidence = self._explainer.explain(image, target)
-        row |= {
-            "explained": names[target],
-            "log_odds": float(log_odds(logits, target)[0]),
-            "for": max(0.0, float(evidence.map.max())),
-            "against": min(0.0, float(evidence.map.min())),
-            "flat": evidence.is_flat,
-        }
-        self.rows.append(row)
-        shown = printable(cell) if self._known is None else self._known.cell("image", cell)
-        stem = re.sub(r"[^\w.-]+", "_", _ENDING.sub("", PurePath(shown).name))[:_NAME_WIDTH]
-        # Under pseudonyms a number would be the order of the names.
-        file = row["file"] = f"{len(self.rows):05d}-{stem}" if self._known is None else stem
-        row |= evidence.numbers
-        arrays: dict[str, Any] = {"map": evidence.map, **evidence.parts, **evidence.numbers}
-        if self._record.members:
-            arrays["names"] = np.array(self._record.members)
-        numbers = io.BytesIO()
-        np.savez_compressed(numbers, **arrays)
-        write_bytes(self._folder.numbers(file), numbers.getvalue(), durable=False)
-        self._draw(shown, file, row, evidence, image)
-
-    def _draw(
-        self, shown: str, file: str, row: dict[str, Any], evidence: Evidence, image: Image
-    ) -> None:
-        picture = to_thumbnail(image, self.classifier.info.preprocessing)
-        lines = (PurePath(shown).name, *describe_prediction(row, self._record))
-        drawn = draw_overlay(picture, evidence.map, (lines[1], lines[0], *lines[2:]))
-        stream = io.BytesIO()
-        drawn.save(stream, "PNG")
-        write_bytes(self._folder.overlay(file), stream.getvalue(), durable=False)
-        if len(self.tiles) < _SHOWN:
-            alt = f"Image {lines[0]} and its evidence map; {'; '.join(lines[1:])}"
-            src = data_uri(stream.getvalue(), "png")
-            title = shorten(lines[0], _NAME_WIDTH)
-            self.tiles.append(Tile(src, drawn.width, drawn.height, alt, title, lines[1:]))
-
-
-def _explain_all(given: Given, listed: ImageList, units: list[str], writer: _Writer) -> Skipped:
+def _explain_all(
+    given: Given, listed: ImageList, units: list[str], writer: ExplanationWriter
+) -> Skipped:
     """Explain the listed images one after the other; return those that cannot be read."""
-    skipped, done = listed.skipped, 0
+    skipped, done, n = listed.skipped, 0, len(listed.cells)
     with progress_bar("Explaining") as advance:
         preprocessing = writer.classifier.info.preprocessing
         for chunk in read_chunks(given, listed, units, preprocessing, _CHUNK):
+            clock = time.monotonic()
             for n_more in writer.add_chunk(chunk):
-                advance(done + n_more, len(listed.cells))
+                advance(done + n_more, n)
+                if done + n_more == _TIMED:
+                    _log_time((time.monotonic() - clock) / n_more, n - _TIMED)
             skipped += chunk.skipped
             done = chunk.n_done
     if not writer.rows:
@@ -253,11 +204,21 @@ def _explain_all(given: Given, listed: ImageList, units: list[str], writer: _Wri
     return [(printable(cell), reason) for cell, reason in skipped]
 
 
+def _log_time(seconds_per_image: float, n_left: int) -> None:
+    if (seconds := seconds_per_image * n_left) >= LEAST_LOGGED_S:
+        left = quantity(n_left, "more image")
+        _LOG.info(f"Explaining {left}: about {approximate_time(seconds)}")
+
+
 def format_explanations(result: ExplanationResult) -> tuple[str, list[str]]:
     """Return the terminal output: the page, and what was done."""
     folder, record = ExplanationFolder(result.folder), result.record
-    notes = [
-        f"{record.method}: {record.settings}",
-        f"{quantity(len(result.table), 'image')} explained, {record.n_flat} with a flat map",
-    ]
+    table = result.table
+    done = f"{quantity(len(table), 'image')} explained, {record.n_flat} with a flat map"
+    if "correct" in table:
+        n_wrong = int((table["correct"] == False).sum())  # noqa: E712 - or empty without a label
+        done += f"; {n_wrong} decided wrongly"
+    notes = [f"{record.method}: {record.settings}", done]
+    if record.chosen:
+        notes.insert(0, f"images: {record.chosen}")
     return f"report {folder.page}", notes

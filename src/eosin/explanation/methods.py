@@ -26,7 +26,7 @@ def open_explainer(
     classifier: Classifier,
     method: str | None = None,
     *,
-    n_masks: int = RISE_MASKS,
+    n_masks: int | None = None,
 ) -> Explainer:
     """Open a method for a model; without a name CAM where the network allows it, else occlusion.
 
@@ -34,7 +34,7 @@ def open_explainer(
         folder: The model folder.
         classifier: The model that was opened from it.
         method: One of :data:`METHODS`.
-        n_masks: Random masks of RISE.
+        n_masks: Random masks of RISE; 500 by default.
 
     Raises:
         UnknownNameError: There is no such method.
@@ -45,6 +45,8 @@ def open_explainer(
     if method is not None and method not in METHODS:
         hint = close_matches(method, METHODS) or f"One of {', '.join(METHODS)}"
         raise UnknownNameError(f"unknown method {method!r}", hint=hint)
+    if n_masks is not None and (method != "rise" or n_masks < 1):
+        raise UsageError(f"only rise takes masks, 1 or more; got {n_masks} for {method or 'none'}")
     info = classifier.info
     _check_places(info)
     if method is None:
@@ -61,7 +63,7 @@ def open_explainer(
         return _open_integrated(folder, info)
     predict, input_px = _calibrated(classifier), info.preprocessing.input_px
     if method == "rise":
-        return Rise(predict, input_px, n_masks=n_masks)
+        return Rise(predict, input_px, n_masks=n_masks or RISE_MASKS)
     return Occlusion(predict, input_px)
 
 

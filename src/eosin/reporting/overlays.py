@@ -26,7 +26,7 @@ _FOR, _AGAINST = (213, 94, 0), (0, 114, 178)
 #: Share of the colour over the image at the ends of the scale.
 _OPACITY = 0.85
 _SIDE, _GAP, _LINE, _LEGEND = 320, 16, 20, 92
-_INK, _MUTED = (28, 27, 34), (91, 89, 102)
+INK, MUTED = (28, 27, 34), (91, 89, 102)
 _LONGEST = 88
 
 
@@ -45,8 +45,8 @@ def draw_overlay(image: Image, evidence: FloatArray, lines: Sequence[str]) -> Pi
     draw = ImageDraw.Draw(sheet)
     for number, line in enumerate(lines):
         place = (_GAP, _GAP // 2 + number * _LINE)
-        fill = _MUTED if number else _INK
-        draw.text(place, shorten(line, _LONGEST), fill=fill, font=_font(not number))
+        fill = MUTED if number else INK
+        draw.text(place, shorten(line, _LONGEST), fill=fill, font=font(not number))
     for number, picture in enumerate((image, blend(image, evidence))):
         large = PillowImage.fromarray(picture).resize((_SIDE, height))
         sheet.paste(large, (_GAP + number * (_SIDE + _GAP), top))
@@ -78,23 +78,24 @@ def scale(evidence: FloatArray) -> FloatArray:
 def _legend(height: int) -> PillowImage.Image:
     sheet = PillowImage.new("RGB", (_LEGEND, height), "white")
     draw = ImageDraw.Draw(sheet)
-    font, head = _font(False, 11), 18
+    small, head = font(False, 11), 18
     rows = height - 2 * head
     steps = np.linspace(1, -1, rows)
     values = _LINEAR * np.sinh(steps * np.arcsinh(LIMIT / _LINEAR))
     bar = _colour(np.full((rows, 14, 1), 235.0), np.repeat(values[:, None], 14, axis=1))
     sheet.paste(PillowImage.fromarray(bar), (0, head))
-    draw.text((0, 0), "log-odds for", fill=_INK, font=font)
-    draw.text((0, height - head + 3), "against", fill=_INK, font=font)
+    draw.text((0, 0), "log-odds for", fill=INK, font=small)
+    draw.text((0, height - head + 3), "against", fill=INK, font=small)
     for tick in _TICKS:
         place = head + round((1 - float(scale(np.array(tick)))) / 2 * (rows - 1))
-        draw.line((14, place, 18, place), fill=_MUTED)
+        draw.line((14, place, 18, place), fill=MUTED)
         text = f"{tick:+g}".replace("-", "−") if tick else "0"
-        draw.text((22, place - 7), text, fill=_MUTED, font=font)
+        draw.text((22, place - 7), text, fill=MUTED, font=small)
     return sheet
 
 
 @lru_cache(maxsize=4)
-def _font(is_bold: bool, size: int = 13) -> ImageFont.FreeTypeFont:
+def font(is_bold: bool, size: int = 13) -> ImageFont.FreeTypeFont:
+    """Return the font of texts in pictures."""
     name = "DejaVuSans-Bold.ttf" if is_bold else "DejaVuSans.ttf"
     return ImageFont.truetype(Path(mpl.get_data_path()) / "fonts" / "ttf" / name, size)

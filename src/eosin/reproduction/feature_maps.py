@@ -19,6 +19,7 @@ from eosin.core.errors import DataError
 from eosin.core.types import FloatArray, Image
 from eosin.engine import Network, light_cnn
 from eosin.images.preprocess import read_image, to_thumbnail
+from eosin.reporting.feature_grids import lay_out
 from eosin.reporting.formatting import number
 from eosin.reporting.outline import RenderedFigure
 from eosin.reporting.style import house_style, render_figure
@@ -28,8 +29,6 @@ from eosin.training.numpy_engine import to_channels_last
 #: Layer whose maps are shown, and how many of them stand side by side.
 LAYERS = {"relu1": 4, "relu2": 8, "relu3": 16}
 _TITLE: dict[str, Any] = {"loc": "center", "fontsize": 9.5, "weight": "normal", "pad": 5}
-#: White pixels between two maps, as a share of a map's side.
-_GAP = 0.08
 
 
 @dataclass(frozen=True)
@@ -123,21 +122,10 @@ def _draw(name: str, shown: Shown) -> RenderedFigure:
 def _draw_maps(axis: Axes, maps: FloatArray, place: int, columns: int) -> None:
     """Draw all maps of a layer on one scale; black is zero."""
     top = float(np.quantile(maps, 0.995)) or 1.0
-    axis.imshow(_lay_out(maps, columns), cmap="inferno", vmin=0, vmax=top, interpolation="nearest")
+    laid = lay_out(np.moveaxis(maps, -1, 0), columns)
+    axis.imshow(laid, cmap="inferno", vmin=0, vmax=top, interpolation="nearest")
     side, filters = maps.shape[0], maps.shape[2]
     dead = int((maps.max(axis=(0, 1)) <= 0).sum())
     text = f"convolution {place}\n{filters} maps of {side} × {side}"
     axis.set_title(text + (f", {dead} all zero" if dead else ""), **_TITLE)
     axis.set_axis_off()
-
-
-def _lay_out(maps: FloatArray, columns: int) -> FloatArray:
-    """Arrange the maps (H, W, filters) as one image, white (NaN) in between."""
-    side, filters = maps.shape[0], maps.shape[2]
-    gap = max(1, round(_GAP * side))
-    step, rows = side + gap, filters // columns
-    laid = np.full((rows * step - gap, columns * step - gap), np.nan, np.float32)
-    for index in range(filters):
-        top, left = (step * place for place in divmod(index, columns))
-        laid[top : top + side, left : left + side] = maps[:, :, index]
-    return laid
