@@ -66,6 +66,7 @@ EXAMPLES: dict[str, Any] = {
     "evaluate.resamples": 5000,
     "evaluate.target_recall": 0.95,
     "evaluate.alpha": 0.05,
+    "evaluate.gate": False,
 }
 
 

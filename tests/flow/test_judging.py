@@ -194,7 +194,7 @@ def test_predictions_are_the_run_s_own(command, tiny_run, tmp_path):
     assert "research use only" in result.err.lower()
     table = pd.read_csv(tmp_path / "preds.csv")
     assert list(table) == [
-        "path", "prob_benign", "prob_malignant", "predicted", "decision", "abstained",
+        "path", "prob_benign", "prob_malignant", "predicted", "decision", "abstained", "gate",
     ]  # fmt: skip
     threshold = json.loads((tiny_run / "model" / "model.json").read_text())["threshold"]["value"]
     decided = np.where(table["prob_malignant"] >= threshold, "malignant", "benign")

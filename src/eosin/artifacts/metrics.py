@@ -290,7 +290,8 @@ class AbstentionMetrics(Document):
         rule: The calibrated rule. Where it was refused every number is null with its reason.
         coverage: Share of images whose set holds their label.
         coverage_by_class: The same of each class: what the method guarantees.
-        abstention_rate: Share of images that the model abstains on.
+        abstention_rate: Share of images that the model abstains on, refused ones included; all
+            else is of the images that pass the gate.
         kept: Metrics of the decisions (at the threshold, where there is one) on the rest.
         n_empty: Images whose set is empty.
         n_several: Images whose set holds more than one class.
@@ -305,6 +306,22 @@ class AbstentionMetrics(Document):
     n_empty: Count
     n_several: Count
     n_contradicted: Count = 0
+
+
+class GateMetrics(Document):
+    """Effect of the gate before prediction on one subset.
+
+    Attributes:
+        share: Share of images that it refused.
+        by_reason: Their numbers by reason; with repeats each counts.
+        image: Metrics of the arg-max prediction where images pass; empty where all do, or none.
+        at_threshold: The same of the decision at the tuned threshold.
+    """
+
+    share: Metric
+    by_reason: DictOf[Count]
+    image: MetricBlock = Field(default_factory=dict)
+    at_threshold: MetricBlock = Field(default_factory=dict)
 
 
 class SplitMetrics(Document):
@@ -323,6 +340,7 @@ class SplitMetrics(Document):
         calibration: Of the probabilities; null in runs of before 0.2.
         decisions: At the tuned threshold; null without one.
         abstention: By conformal prediction; null where the model has no rule for it.
+        gate: Images that the gate refused, and metrics of those that pass; null without a gate.
     """
 
     n_images: Count
@@ -341,6 +359,7 @@ class SplitMetrics(Document):
     calibration: Calibration | None = None
     decisions: Decisions | None = None
     abstention: AbstentionMetrics | None = None
+    gate: GateMetrics | None = None
 
     @property
     def unit(self) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
+from eosin.artifacts.gate import Gate
 from eosin.artifacts.int8 import Int8
 from eosin.artifacts.metrics import Abstention, MetricBlock, Threshold
 from eosin.artifacts.selftest import SelfTest
@@ -295,11 +296,11 @@ class ModelInfo(VersionedDocument):
         temperature: Divisor of the logits before the soft-max.
         temperature_source: Where it was fitted; empty in models of before 0.2.
         abstention: Rule of abstention; null where the model never abstains.
+        gate: The gate before prediction; null without one, and in models of before 0.2.
         test_time: ``none``, or ``dihedral``: the logits are the logarithm of the mean probability
             of an image's eight flipped and rotated views (four if not square), at temperature 1.
         transfer_chain: Provenance of the initial weights; empty for training from scratch.
-        frozen: The layers that its own training kept fixed, as in the recipe; null in models of
-            before 0.2 and of chosen runs.
+        frozen: The layers that its training kept fixed; null before 0.2 and of chosen runs.
         unfrozen: The weights before ``frozen``'s cut that stayed trainable, as neither the source
             contains them nor an earlier training included them.
         metrics: Headline metrics with intervals and the subset that they were measured on.
@@ -332,6 +333,7 @@ class ModelInfo(VersionedDocument):
     temperature: Temperature
     temperature_source: Text = ""
     abstention: Abstention | None = None
+    gate: Gate | None = None
     test_time: Literal["none", "dihedral"] = "none"
     transfer_chain: ListOf[TransferStage] = Field(default_factory=list)
     frozen: Text | None = None

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from eosin.artifacts.gate import REFUSALS
 from eosin.artifacts.integrity import damaged
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.manifest import read_written, relocated, write_table
@@ -19,6 +20,7 @@ from eosin.artifacts.metrics import Threshold
 from eosin.artifacts.tables import row_number
 from eosin.artifacts.versioned import (
     Count,
+    DictOf,
     ListOf,
     NotNegative,
     Positive,
@@ -48,7 +50,7 @@ HISTORY_COLUMNS = (
 
 #: Columns of the table of ``predict``, besides the probabilities.
 _PREDICTED = ("path", "predicted", "decision")
-_PREDICTED_MORE = ("abstained", "stain")
+_PREDICTED_MORE = ("abstained", "gate", "stain")
 #: Entry of ``predict`` for an image whose stain was normalised.
 NORMALISED = "normalised"
 
@@ -70,7 +72,8 @@ class PredictionRecord(VersionedDocument):
         temperature_source: Where it was fitted.
         n_images: Rows of the table.
         n_skipped: Files that could not be read.
-        n_abstained: Rows on which the model abstains.
+        n_abstained: Rows on which the model abstains, refused ones included.
+        refused: Number of rows that the gate refused, by reason; null without a gate.
         started: Coordinated universal time, ISO 8601.
         seconds: Wall time from there to the last prediction.
         inputs: The inputs as named by the user; null under pseudonyms.
@@ -92,6 +95,7 @@ class PredictionRecord(VersionedDocument):
     n_images: Count
     n_skipped: Count
     n_abstained: Count
+    refused: DictOf[Count] | None = None
     started: str
     seconds: NotNegative
     inputs: ListOf[str] | None
@@ -103,6 +107,14 @@ def count_images(frame: Any) -> int:
     Copies of an image that were divided are images of their own.
     """
     return len(frame[[name for name in ("path", COPY) if name in frame]].drop_duplicates())
+
+
+def count_refused(table: Any) -> dict[str, int] | None:
+    """Return the number of refused rows of a table by reason; ``None`` without a gate."""
+    if "gate" not in table:
+        return None
+    counted = table["gate"].value_counts()
+    return {reason: int(counted[reason]) for reason in REFUSALS if reason in counted}
 
 
 def is_prediction_table(path: Path) -> bool:
@@ -132,6 +144,7 @@ def predictions_table(
     *,
     decided: IntArray | None = None,
     abstained: Any = None,
+    refused: Any = None,
 ) -> Any:
     """Return the table of the predictions of ``samples``.
 
@@ -140,6 +153,7 @@ def predictions_table(
         probabilities: Calibrated, shape (N, K), rows summing to 1.
         decided: Class index of the decision at the tuned threshold, (N,); the arg-max by default.
         abstained: Booleans (N,), all False by default.
+        refused: The gate's reasons (N,), empty where an image passes; None without a gate.
 
     Returns:
         A pandas table with the contract's columns.
@@ -159,6 +173,8 @@ def predictions_table(
     table["decision"] = names[predicted if decided is None else decided]
     table["correct"] = table["predicted"] == table["label"]
     table["abstained"] = False if abstained is None else np.asarray(abstained, dtype=bool)
+    if refused is not None:
+        table["gate"] = refused
     return table
 
 
@@ -181,6 +197,10 @@ class Predicted(Protocol):
     def abstained(self) -> BoolArray:
         """Mask of the rows that the model abstains on, shape (N,)."""
 
+    @property
+    def refused(self) -> Any:
+        """The gate's reasons, shape (N,), empty where an image passes; None without a gate."""
+
 
 def write_predictions(run: RunFolder, parts: Sequence[Predicted], logits: Sequence[Any]) -> None:
     """Write ``predictions.csv`` and ``logits.parquet``, paths as in the manifest beside them.
@@ -196,6 +216,7 @@ def write_predictions(run: RunFolder, parts: Sequence[Predicted], logits: Sequen
             part.probabilities,
             decided=part.decided,
             abstained=part.abstained,
+            refused=part.refused,
         )
         for part in parts
     ]

@@ -149,17 +149,18 @@ class SampleThumbnail(Document):
         file: File name inside ``samples/``.
         role: ``example`` (data exploration), ``before`` (the same before stain normalisation),
             ``augmented`` (as the network saw it in training), ``mistake`` (confident and wrong),
-            ``correct`` (confident and right) or ``pair`` (one of two near-duplicates of the
-            leak audit).
+            ``correct`` (confident and right), ``refused`` (by the gate) or ``pair`` (one of two
+            near-duplicates of the leak audit).
         patient: Its patient, empty if unknown.
         magnification: Its magnification, empty if unknown.
         predicted: For mistakes and right predictions, the decided class.
+        refused: For refused images, the gate's reason.
         probability: For these, the probability of the decided class.
         pair: For pairs, the number that both thumbnails share, from 0.
     """
 
     file: str
-    role: Literal["example", "before", "augmented", "mistake", "correct", "pair"]
+    role: Literal["example", "before", "augmented", "mistake", "correct", "refused", "pair"]
     path: str
     label: str
     patient: str = ""
@@ -167,6 +168,7 @@ class SampleThumbnail(Document):
     split: str | None = None
     predicted: str | None = None
     probability: Probability | None = None
+    refused: str | None = None
     pair: Count | None = None
 
 

@@ -312,7 +312,7 @@ def _evaluate_part(
     readable = without(samples, hashes.unreadable)
     images = bank.of(readable)
     logits = classifier.logits(images)
-    evaluated = evaluated_by(classifier, readable, logits)
+    evaluated = evaluated_by(classifier, readable, logits, classifier.refuse(images))
     is_outside = split == EXTERNAL
     drift = find_drift(ModelFolder(model), bank, evaluated) if is_outside else None
     # Absolute, because parts may come from manifests in different folders.
@@ -321,7 +321,8 @@ def _evaluate_part(
     placed = replace(evaluated.samples, frame=frame)
 
     def predict(changed: ImageBank) -> Evaluated:
-        found = evaluated_by(classifier, readable, classifier.logits(changed.of(readable)))
+        shown = changed.of(readable)
+        found = evaluated_by(classifier, readable, classifier.logits(shown), classifier.refuse(shown))
         return replace(found, samples=placed)
 
     return _Part(

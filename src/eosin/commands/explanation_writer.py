@@ -77,8 +77,9 @@ class ExplanationWriter:
 
     def add_chunk(self, chunk: Chunk) -> Iterator[int]:
         """Explain the images of a chunk; yield how many are done after each."""
-        logits = self.classifier.logits(chunk.done.images)
-        rows = tabulate(self.classifier, chunk.cells, logits).to_dict("records")
+        images = chunk.done.images
+        logits, refused = self.classifier.logits(images), self.classifier.refuse(images)
+        rows = tabulate(self.classifier, chunk.cells, logits, refused).to_dict("records")
         calibrated = logits / self.classifier.info.temperature
         for number, (cell, row) in enumerate(zip(chunk.cells, rows, strict=True)):
             self._add(cell, row, calibrated[number : number + 1], chunk.done.images[number])

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from eosin.artifacts.gate import Gate
 from eosin.artifacts.layout import ModelFolder, PredictionFiles, RunFolder
 from eosin.artifacts.manifest import read_manifest
 from eosin.artifacts.metrics import Abstention
 from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing
-from eosin.artifacts.predictions import NORMALISED, PREFIX, PredictionRecord
+from eosin.artifacts.predictions import NORMALISED, PREFIX, PredictionRecord, count_refused
 from eosin.artifacts.tables import folder_of, is_table
 from eosin.commands.selftest import SelfTestResult, check_model
 from eosin.core.display import Shown
@@ -49,7 +50,8 @@ class PredictionResult(Shown):
 
     Attributes:
         table: A pandas table: path, prob_<class>…, predicted (arg-max), decision (at the stored
-            threshold), abstained; with stain normalisation also ``stain``: ``normalised``, or why
+            threshold), abstained; ``gate``: why the image was refused, empty if it passed, where
+            the model has a gate; with stain normalisation also ``stain``: ``normalised``, or why
             the image was left as it is.
         skipped: ``(path, reason)`` of unreadable files.
         intended_use: Intended use, as stated by the model.
@@ -58,6 +60,8 @@ class PredictionResult(Shown):
         left_out: Number of files of folders that were ignored, by their ending or the reason.
         is_submission: Whether a Kaggle submission of the table is written or printed.
         abstention: The model's rule of abstention; None without one.
+        gate: The model's gate; None without one.
+        takes_images: False for a model on features, which has no gate.
     """
 
     table: Any
@@ -68,6 +72,8 @@ class PredictionResult(Shown):
     left_out: Mapping[str, int] = field(default_factory=dict)
     is_submission: bool = False
     abstention: Abstention | None = None
+    gate: Gate | None = None
+    takes_images: bool = True
 
     def summary(self) -> dict[str, object]:
         """Return the main facts."""
@@ -148,6 +154,7 @@ class Model:
                 "n_images": len(table),
                 "n_skipped": len(skipped),
                 "n_abstained": int(table["abstained"].sum()),
+                "refused": count_refused(table),
                 "started": started.isoformat(timespec="seconds"),
                 "seconds": round(time.perf_counter() - clock, 3),
                 "inputs": given.names,
@@ -160,6 +167,8 @@ class Model:
             record,
             left_out=left_out,
             abstention=self.info.abstention,
+            gate=self.info.gate,
+            takes_images=not isinstance(self.info.preprocessing, Embedding),
         )
 
 
@@ -363,14 +372,17 @@ def _from(folder: Path) -> Callable[[str], str]:
 
 
 def _predict_chunk(classifier: Classifier, chunk: Chunk) -> Any:
-    table = tabulate(classifier, chunk.cells, classifier.logits(chunk.done.images))
+    images = chunk.done.images
+    table = tabulate(classifier, chunk.cells, classifier.logits(images), classifier.refuse(images))
     if classifier.info.preprocessing.stain is not None:
         table["stain"] = [reason or NORMALISED for reason in chunk.done.reasons]
     return table
 
 
-def tabulate(classifier: Classifier, cells: list[str], logits: FloatArray) -> Any:
-    """Return one row of the result per path; logits of shape (N, K)."""
+def tabulate(
+    classifier: Classifier, cells: list[str], logits: FloatArray, refused: Any = None
+) -> Any:
+    """Return one row of the result per path; logits (N, K), and the gate's reasons (N,), if any."""
     names = classifier.info.class_names
     probabilities = classifier.probabilities(logits)
     table = pd.DataFrame({"path": [printable(cell) for cell in cells]})
@@ -379,4 +391,7 @@ def tabulate(classifier: Classifier, cells: list[str], logits: FloatArray) -> An
     table["predicted"] = [names[index] for index in np.argmax(probabilities, axis=1)]
     table["decision"] = classifier.decide(probabilities)
     table["abstained"] = classifier.abstains(probabilities)
+    if refused is not None:
+        table["abstained"] |= refused != ""
+        table["gate"] = refused
     return table

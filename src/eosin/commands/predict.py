@@ -20,7 +20,12 @@ from eosin.core.files import explain_os_errors, sha256_file
 from eosin.core.types import Samples
 from eosin.images.references import Skipped, describe_left_out, write_skipped
 from eosin.inference.given import list_given
-from eosin.reporting.terminal import format_abstained, format_prediction, format_unchanged
+from eosin.reporting.terminal import (
+    format_abstained,
+    format_prediction,
+    format_refused,
+    format_unchanged,
+)
 
 
 def predict(
@@ -100,6 +105,7 @@ def format_result(result: PredictionResult) -> tuple[str, list[str], Path]:
         result.intended_use,
         *filter(None, [describe_left_out(result.left_out)]),
         *format_unchanged(result.table),
+        *format_refused(result.table, result.gate, takes_images=result.takes_images),
         *format_abstained(result.table, result.abstention),
     ]
     files = result.files

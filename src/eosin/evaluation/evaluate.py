@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
 
+from eosin.artifacts.gate import REFUSALS
 from eosin.artifacts.metrics import (
     Abstention,
     AbstentionMetrics,
@@ -16,6 +18,7 @@ from eosin.artifacts.metrics import (
     Confusion,
     Curves,
     Decisions,
+    GateMetrics,
     Metric,
     MetricBlock,
     NetBenefit,
@@ -61,6 +64,7 @@ class Evaluated:
         temperature_source: Subset on which it was fitted.
         abstention: The rule by which the model abstains, or the reason why it has none.
         sets: Classes in the conformal set of each row, (N, K); ``None`` without a rule.
+        refused: The gate's reasons (N,), empty where an image passes; ``None`` without a gate.
     """
 
     samples: Samples
@@ -72,6 +76,7 @@ class Evaluated:
     temperature_source: str = ""
     abstention: Abstention | None = None
     sets: BoolArray | None = None
+    refused: Any = None
 
     @property
     def predicted(self) -> IntArray:
@@ -86,10 +91,17 @@ class Evaluated:
 
     @property
     def abstained(self) -> BoolArray:
-        """True where the model abstains, shape (N,)."""
+        """True where the model abstains, or the gate refuses the image, shape (N,)."""
         if self.sets is None:
-            return np.zeros(len(self.samples), dtype=bool)
-        return abstains(self.sets, self.decided)
+            return ~self.passed
+        return abstains(self.sets, self.decided) | ~self.passed
+
+    @property
+    def passed(self) -> BoolArray:
+        """True where an image passes the gate, shape (N,)."""
+        if self.refused is None:
+            return np.ones(len(self.samples), dtype=bool)
+        return np.asarray(self.refused == "")
 
     def predictions(self, predicted: IntArray, rows: BoolArray | None = None) -> Predictions:
         """Return the predictions to measure: decisions (N,) on all rows, or on ``rows`` (N,)."""
@@ -104,8 +116,13 @@ class Evaluated:
         )
 
 
-def evaluated_by(classifier: Classifier, samples: Samples, logits: FloatArray) -> Evaluated:
-    """Calibrate logits (N, K), decide at the model's threshold and abstain by its rule."""
+def evaluated_by(
+    classifier: Classifier, samples: Samples, logits: FloatArray, refused: Any = None
+) -> Evaluated:
+    """Calibrate logits (N, K), decide at the model's threshold and abstain by its rule.
+
+    ``refused`` are the gate's reasons (N,), as the classifier gives them for the images.
+    """
     probabilities = classifier.probabilities(logits)
     info = classifier.info
     return Evaluated(
@@ -119,6 +136,7 @@ def evaluated_by(classifier: Classifier, samples: Samples, logits: FloatArray) -
         temperature_source=info.temperature_source,
         abstention=info.abstention,
         sets=conformal_sets(probabilities, info),
+        refused=refused,
     )
 
 
@@ -131,7 +149,8 @@ def pool_folds(parts: Sequence[Evaluated], section: EvaluateSection) -> Evaluate
     frame = pd.concat([part.samples.frame for part in parts], ignore_index=True)
     raw = [part.uncalibrated for part in parts if part.uncalibrated is not None]
     tables = [(part.samples, part.probabilities) for part in parts]
-    rule, sets = cross_calibrate(tables, section)
+    rule, sets = cross_calibrate(tables, section, [part.passed for part in parts])
+    refused = [part.refused for part in parts if part.refused is not None]
     return Evaluated(
         samples=replace(parts[0].samples, frame=frame),
         probabilities=np.concatenate([part.probabilities for part in parts]),
@@ -141,6 +160,7 @@ def pool_folds(parts: Sequence[Evaluated], section: EvaluateSection) -> Evaluate
         temperature_source="each fold's own, fitted on its inner validation subset",
         abstention=rule,
         sets=sets,
+        refused=np.concatenate(refused) if len(refused) == len(parts) else None,
     )
 
 
@@ -232,8 +252,11 @@ def describe_abstention(evaluated: Evaluated, draw: Draw) -> AbstentionMetrics |
             n_empty=0,
             n_several=0,
         )
-    held = sets.sum(axis=1)
-    covered = as_hits(evaluated, sets[np.arange(len(sets)), evaluated.samples.targets])
+    # Of refused images nothing is claimed.
+    passed = evaluated.passed if evaluated.passed.any() else ~evaluated.passed
+    held = sets[passed].sum(axis=1)
+    hits = sets[np.arange(len(sets)), evaluated.samples.targets]
+    covered = as_hits(evaluated, hits, passed)
     abstained = as_hits(evaluated, evaluated.abstained)
     by_class = summarise_by_class(covered, names=("recall",), **draw)
     kept = evaluated.predictions(evaluated.decided, ~evaluated.abstained)
@@ -247,15 +270,30 @@ def describe_abstention(evaluated: Evaluated, draw: Draw) -> AbstentionMetrics |
         kept=to_block(summarise(kept, names=OF_DECISIONS, **draw)),
         n_empty=int((held == 0).sum()),
         n_several=int((held > 1).sum()),
-        n_contradicted=int(contradicts(sets, evaluated.decided).sum()),
+        n_contradicted=int(contradicts(sets, evaluated.decided)[passed].sum()),
     )
 
 
-def as_hits(evaluated: Evaluated, hits: BoolArray) -> Predictions:
+def as_hits(evaluated: Evaluated, hits: BoolArray, rows: BoolArray | None = None) -> Predictions:
     """Return predictions that are right where ``hits`` (N,): their accuracy is its share."""
     targets = evaluated.samples.targets
     other = (targets + 1) % len(evaluated.samples.class_names)
-    return evaluated.predictions(np.where(hits, targets, other))
+    return evaluated.predictions(np.where(hits, targets, other), rows)
+
+
+def describe_gate(evaluated: Evaluated, draw: Draw) -> GateMetrics | None:
+    """Return what the gate refused, and metrics of the images that pass; ``None`` without one."""
+    if evaluated.refused is None:
+        return None
+    passed = evaluated.passed
+    share = summarise(as_hits(evaluated, ~passed), names=("accuracy",), **draw)["accuracy"]
+    counted = Counter(evaluated.refused[~passed])
+    blocks: dict[str, MetricBlock] = {}
+    if passed.any() and not passed.all():
+        for name, by in (("image", evaluated.predicted), ("at_threshold", evaluated.decided)):
+            blocks[name] = to_block(summarise(evaluated.predictions(by, passed), **draw))
+    by_reason = {reason: counted[reason] for reason in REFUSALS if counted[reason]}
+    return GateMetrics(share=Metric.of(share), by_reason=by_reason, **blocks)
 
 
 def evaluate_predictions(evaluated: Evaluated, section: EvaluateSection, seed: int) -> SplitMetrics:
@@ -285,6 +323,7 @@ def evaluate_predictions(evaluated: Evaluated, section: EvaluateSection, seed: i
         calibration=describe_calibration(evaluated, draw),
         decisions=describe_decisions(evaluated, at_threshold, section.prevalence, draw),
         abstention=describe_abstention(evaluated, draw),
+        gate=describe_gate(evaluated, draw),
     )
 
 

@@ -91,7 +91,7 @@ def _parts(evaluated: Evaluated) -> dict[str, tuple[Predictions, str]]:
     """Return for each metric the predictions and the catalogue's metric that measure it."""
     decisions = evaluated.predictions(evaluated.decided)
     parts = {name: (decisions, name) for name in ("accuracy", "auc", "ece")}
-    if evaluated.sets is not None:
+    if evaluated.sets is not None or evaluated.refused is not None:
         parts["abstention_rate"] = (as_hits(evaluated, evaluated.abstained), "accuracy")
     return parts
 

@@ -133,7 +133,9 @@ def _undecided(sets: BoolArray) -> float:
 
 
 def cross_calibrate(
-    folds: Sequence[tuple[Samples, FloatArray]], section: EvaluateSection
+    folds: Sequence[tuple[Samples, FloatArray]],
+    section: EvaluateSection,
+    passed: Sequence[BoolArray] = (),
 ) -> tuple[Abstention | None, BoolArray | None]:
     """Calibrate each fold on the other folds of its repeat, without the groups that it holds.
 
@@ -144,6 +146,8 @@ def cross_calibrate(
         folds: The held-out samples of each fold and their calibrated probabilities (N, K), by the
             fold's own model.
         section: Whether to abstain, and alpha.
+        passed: Of each fold the rows (N,) that pass the gate, which alone calibrate; all by
+            default.
 
     Returns:
         The common part of the folds' rules, refused where one fold's is; the sets of the
@@ -155,9 +159,10 @@ def cross_calibrate(
     pooled = replace(folds[0][0], frame=everything)
     shown = np.concatenate([probabilities for _, probabilities in folds])
     repeats = _repeats(pooled)
+    usable = np.concatenate([*passed]) if passed else np.ones(len(pooled), dtype=bool)
     rules, sets = [], []
     for samples, probabilities in folds:
-        others = (repeats == _repeats(samples)[0]) & ~_is_in(pooled, samples)
+        others = usable & (repeats == _repeats(samples)[0]) & ~_is_in(pooled, samples)
         rule = calibrate_abstention(pooled.where(others), shown[others], section, _CROSSED)
         rules += [rule] if rule is not None else []
         if rule is not None and rule.quantiles is not None:

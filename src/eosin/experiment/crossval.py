@@ -14,6 +14,7 @@ from eosin.artifacts.predictions import logits_table, write_predictions
 from eosin.artifacts.run import Environment
 from eosin.artifacts.versioned import read_document
 from eosin.core.text import of_groups, quantity
+from eosin.core.types import COPY, Samples
 from eosin.ensembling.pooling import (
     NOTABLE_GAP,
     format_gap,
@@ -30,7 +31,8 @@ from eosin.evaluation import (
     pool_folds,
 )
 from eosin.evaluation.drift import write_profile
-from eosin.experiment.run import fit_split
+from eosin.evaluation.gate import find_passed
+from eosin.experiment.run import add_gate, fit_split
 from eosin.experiment.split import Division
 from eosin.experiment.stain import Treated, find_unchanged, pool_stain
 from eosin.experiment.thumbnails import write_thumbnails
@@ -154,9 +156,14 @@ def _pool(experiment: Experiment, division: Division, run: RunFolder) -> dict[st
     with experiment.watch.stage("evaluate"):
         evaluated, tables = evaluate_folds(experiment, division, run)
         known = evaluated[OUT_OF_FOLD]
-        rule = calibrate_abstention(known.samples, known.probabilities, recipe.evaluate)
+        passed = find_passed(known.refused, known.samples.targets)
+        rule = calibrate_abstention(
+            known.samples.where(passed), known.probabilities[passed], recipe.evaluate
+        )
     with experiment.watch.stage("export"):
         experiment, info = _write_ensemble(experiment, division, run, rule)
+        # Every image of the folds was in the training subset of some fold.
+        info = add_gate(info, experiment, _once(known.samples))
     with experiment.watch.stage("evaluate"):
         if test is not None:
             # All is chosen by now; the ensemble belongs to no repeat and no fold.
@@ -164,7 +171,7 @@ def _pool(experiment: Experiment, division: Division, run: RunFolder) -> dict[st
             classifier = Classifier(run.model, info=info)
             images = experiment.bank.of(test)
             logits = classifier.logits(images)
-            evaluated["test"] = evaluated_by(classifier, test, logits)
+            evaluated["test"] = evaluated_by(classifier, test, logits, classifier.refuse(images))
             tables.append(logits_table(test, logits))
             treated = find_unchanged(experiment.bank.store, images.rows, test)
         splits = {
@@ -172,7 +179,6 @@ def _pool(experiment: Experiment, division: Division, run: RunFolder) -> dict[st
             for name, part in evaluated.items()
         }
     write_predictions(run, list(evaluated.values()), tables)
-    # Every image of the folds was in the training subset of some fold.
     write_profile(ModelFolder(run.model), experiment.bank, known.samples, known)
     pool_stain(run, [run.fold(*key) for key in division.folds], OUT_OF_FOLD, treated)
     first = next(iter(division.folds.values()))
@@ -183,6 +189,12 @@ def _pool(experiment: Experiment, division: Division, run: RunFolder) -> dict[st
         measured = {"test": splits["test"], **measured}
     finish_run(run, describe_training(run, experiment), info, splits, measured)
     return splits
+
+
+def _once(samples: Samples) -> Samples:
+    """Return each image of out-of-fold predictions once."""
+    frame = samples.frame[[name for name in ("path", COPY) if name in samples.frame]]
+    return samples.where(~frame.duplicated().to_numpy())
 
 
 def evaluate_folds(
@@ -205,8 +217,9 @@ def evaluate_folds(
             if part is not None:
                 own = {"split": name, "repeat": str(key[0]), "fold": str(key[1])}
                 samples = replace(part, frame=part.frame.assign(**own))
-                logits = classifier.logits(bank.of(samples))
-                parts[name].append(evaluated_by(classifier, samples, logits))
+                images = bank.of(samples)
+                logits, refused = classifier.logits(images), classifier.refuse(images)
+                parts[name].append(evaluated_by(classifier, samples, logits, refused))
                 tables[name].append(logits_table(samples, logits))
     evaluated = {OUT_OF_FOLD: pool_folds(parts[OUT_OF_FOLD], experiment.recipe.evaluate)}
     if test is not None:

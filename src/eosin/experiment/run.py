@@ -20,6 +20,7 @@ from eosin.evaluation import (
     tune_threshold,
 )
 from eosin.evaluation.drift import write_profile
+from eosin.evaluation.gate import find_passed, fit_gate
 from eosin.experiment.backends import InitialWeights, Origin
 from eosin.experiment.split import Division
 from eosin.experiment.stain import (
@@ -70,7 +71,7 @@ def fit_split(
         )
     with watch.stage("evaluate"):
         info, evaluated, logits = _evaluate_parts(
-            experiment, run, draft, {"val": val, "test": test}
+            experiment, run, add_gate(draft, experiment, train), {"val": val, "test": test}
         )
         splits = {
             name: evaluate_predictions(part, recipe.evaluate, recipe.seed)
@@ -84,6 +85,15 @@ def fit_split(
         write_thumbnails(run, division, evaluated["test"], experiment)
     finish_run(run, describe_training(run, experiment), info, splits, splits)
     return splits
+
+
+def add_gate(draft: ModelInfo, experiment: Experiment, train: Samples) -> ModelInfo:
+    """Return ``model.json`` with the gate, fitted on training images, if the recipe has one."""
+    if not experiment.recipe.evaluate.gate:
+        return draft.model_copy(update={"gate": None})
+    images = experiment.bank.of(train)
+    gate = fit_gate(images, train.groups, experiment.bank.preprocessing)
+    return draft.model_copy(update={"gate": gate})
 
 
 def fit_reading(experiment: Experiment, samples: Samples) -> Experiment:
@@ -175,13 +185,16 @@ def _evaluate_parts(
     """Calibrate and tune thresholds on validation, then evaluate the test subset once."""
     evaluate = experiment.recipe.evaluate
     classifier = Classifier(run.model, info=draft)
-    logits = {name: classifier.logits(experiment.bank.of(part)) for name, part in parts.items()}
-    val = parts["val"]
+    images = {name: experiment.bank.of(part) for name, part in parts.items()}
+    logits = {name: classifier.logits(images[name]) for name in parts}
+    refused = {name: classifier.refuse(images[name]) for name in parts}
+    kept = find_passed(refused["val"], parts["val"].targets)
+    val, logits_val = parts["val"].where(kept), logits["val"][kept]
     temperature, fitted_on = 1.0, "nothing: disabled in the recipe"
     if evaluate.temperature:
         n_groups = len(set(val.groups))
-        temperature, fitted_on = fit_temperature(logits["val"], val.targets, n_groups), "val"
-    probabilities = softmax(logits["val"], temperature)
+        temperature, fitted_on = fit_temperature(logits_val, val.targets, n_groups), "val"
+    probabilities = softmax(logits_val, temperature)
     info = draft.model_copy(
         update={
             "temperature": temperature,
@@ -193,7 +206,10 @@ def _evaluate_parts(
         }
     )
     classifier = Classifier(run.model, info=info)
-    selftest = make_selftest(classifier, experiment.bank.of(val))
+    selftest = make_selftest(classifier, images["val"])
     info = info.model_copy(update={"selftest": selftest})
-    evaluated = {name: evaluated_by(classifier, part, logits[name]) for name, part in parts.items()}
+    evaluated = {
+        name: evaluated_by(classifier, part, logits[name], refused[name])
+        for name, part in parts.items()
+    }
     return info, evaluated, [logits_table(part, logits[name]) for name, part in parts.items()]

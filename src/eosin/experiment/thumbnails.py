@@ -27,7 +27,7 @@ from eosin.images.preprocess import to_thumbnail
 _SIDE_PX = 160
 _EXAMPLES_PER_CLASS = 6
 _AUGMENTED = 8
-_MISTAKES, _CORRECT = 12, 12
+_MISTAKES, _CORRECT, _REFUSED = 12, 12, 12
 #: Near-duplicate pairs shown: of one finding, and in all.
 _PAIRS_PER_FINDING, _PAIRS = 4, 16
 
@@ -123,7 +123,7 @@ def _augmented(
 def save_predicted(
     run: RunFolder, evaluated: Evaluated, bank: ImageBank | ThumbnailFiles
 ) -> list[SampleThumbnail]:
-    """Save the most confident wrong and right decisions of the model."""
+    """Save the most confident wrong and right decisions of the model, and refused images."""
     confidence = _confidence(evaluated)
     saved = []
     for role, rows in find_predicted(evaluated).items():
@@ -133,6 +133,7 @@ def save_predicted(
                 update={
                     "predicted": one.class_names[evaluated.decided[row]],
                     "probability": float(confidence[row]),
+                    "refused": evaluated.refused[row] if role == "refused" else None,
                 }
             )
             saved.append(_save(run, bank, f"{role}-{n:02d}.jpg", bank.of(one)[:][0], thumbnail))
@@ -164,7 +165,8 @@ def _pairs(
 def find_predicted(evaluated: Evaluated) -> dict[str, IntArray]:
     """Return the rows of the most confident decisions, by role: ``mistake``, ``correct``.
 
-    The right ones come from all classes in turn, since a network is surest of its easiest class.
+    The right ones come from all classes in turn, since a network is surest of its easiest class;
+    those that the gate ``refused``, from all reasons.
     """
     targets = evaluated.samples.targets
     order = np.argsort(-_confidence(evaluated), kind="stable")
@@ -174,7 +176,16 @@ def find_predicted(evaluated: Evaluated) -> dict[str, IntArray]:
     return {
         "mistake": order[~is_right][:_MISTAKES],
         "correct": order[is_right][in_turn][:_CORRECT],
+        "refused": _find_refused(evaluated),
     }
+
+
+def _find_refused(evaluated: Evaluated) -> IntArray:
+    rows = np.flatnonzero(~evaluated.passed)
+    if not len(rows):
+        return rows
+    reasons = pd.Series(evaluated.refused[rows])
+    return rows[np.argsort(reasons.groupby(reasons).cumcount(), kind="stable")][:_REFUSED]
 
 
 def _confidence(evaluated: Evaluated) -> FloatArray:

@@ -16,6 +16,7 @@ from eosin.core.types import BoolArray, FloatArray, ImageSource, IntArray
 from eosin.engine import ARCHITECTURES
 from eosin.images.preprocess import to_input
 from eosin.inference.engine import EngineNetwork, architecture_of
+from eosin.inference.gate import Refused, find_refused
 from eosin.inference.onnx import COPY_AGAIN, OnnxNetwork
 from eosin.metrics.calibration import softmax
 from eosin.metrics.conformal import abstains, prediction_sets
@@ -123,6 +124,14 @@ class Classifier:
         """
         names = self.info.class_names
         return [names[index] for index in decide(probabilities, self.info)]
+
+    def refuse(self, images: ImageSource) -> Refused | None:
+        """Return the gate's reason for each resized image, empty if it passes, shape (N,).
+
+        ``None`` if the model has no gate.
+        """
+        gate = self.info.gate
+        return None if gate is None else find_refused(gate, images, self.info.preprocessing)
 
     def abstains(self, probabilities: FloatArray) -> BoolArray:
         """Return the rows of probabilities (N, K) on which the model abstains, shape (N,).

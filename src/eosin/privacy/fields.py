@@ -20,6 +20,7 @@ WORDS = ("label", "subtype", "magnification", "split", "predicted", "decision")
 #: Columns of a table of images that may leave; no others may, but those of :data:`NUMBERS`.
 HARMLESS = frozenset({
     *WORDS, "mpp", "modality", "fold", "repeat", "copy", "abstained", "correct", "stain", "reason",
+    "gate",
     "kind", "height", "width", "tissue", "focus", "focus_z", "saturation", "ink", "flags",
     "explained", "log_odds", "for", "against", "flat", "completeness_gap",
 })  # fmt: skip

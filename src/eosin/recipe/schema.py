@@ -274,6 +274,8 @@ class EvaluateSection(Section):
             values; by default that of the evaluated images, which is stated with the values.
         abstain: Allow the model to abstain, by conformal prediction.
         alpha: Fraction of images of each class whose label the conformal set may miss.
+        gate: Abstain on images that differ from the training images: blank, blurred, inked, of
+            another stain or scale, or of another kind.
     """
 
     resamples: Annotated[int, Field(ge=100, le=100_000)] = 2000
@@ -283,6 +285,7 @@ class EvaluateSection(Section):
     prevalence: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
     abstain: bool = True
     alpha: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.10
+    gate: bool = True
 
 
 class Recipe(Section):

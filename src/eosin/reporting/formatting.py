@@ -63,6 +63,13 @@ def _claims_perfection(value: float, digits: int) -> bool:
     return round(value, digits) in (0.0, 1.0) and value not in (0.0, 1.0)
 
 
+def rate_text(rate: Metric) -> str:
+    """Format a rate with its interval in per cent."""
+    if rate.low is None or rate.high is None:
+        return share(rate.value)
+    return f"{share(rate.value)} ({share(rate.low)} to {share(rate.high)})"
+
+
 def signed(value: float) -> str:
     """Format a number with its sign; what rounds to nothing has none."""
     text = f"{abs(value):.3f}"

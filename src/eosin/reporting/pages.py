@@ -41,6 +41,7 @@ from eosin.reporting.sections import (
     disagreements,
     drift,
     errors,
+    gate,
     int8,
     learning,
     model,
@@ -85,6 +86,7 @@ def run_page(run: FinishedRun) -> Page:
         threshold,
         calibration.section(run, with_scores=not threshold),
         abstention.section(run),
+        gate.section(run),
         subgroups.section(run),
         errors.section(run),
         drift.section(run),
@@ -160,6 +162,7 @@ def card_page(run: FinishedRun) -> Page:
                 calibration.brief(run),
                 abstention.brief(run),
                 robustness.brief(run),
+                gate.brief(run),
                 failures(run),
                 reporting_items(run),
             )
@@ -265,6 +268,7 @@ def format_split(name: str, split: SplitMetrics) -> list[str | TextTable]:
         *decisions.terminal_facts(split),
         *calibration.terminal_facts(split),
         *abstention.terminal_facts(split, name),
+        *gate.terminal_facts(split),
         *results.support_facts(split),
     )
     plain = [f"  {fact:<18} {value}" for fact, value in facts]

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from eosin.artifacts.gate import EXPLANATIONS, Gate
 from eosin.artifacts.layers import LayerTable
 from eosin.artifacts.metrics import Abstention, SplitMetrics
-from eosin.artifacts.predictions import NORMALISED, PredictionRecord
+from eosin.artifacts.predictions import NORMALISED, PredictionRecord, count_refused
 from eosin.core.text import count, duration, listing, of_groups, quantity
 from eosin.core.types import SPLITS, Samples
 from eosin.metrics.catalogue import HEADLINE
@@ -64,12 +65,29 @@ def format_abstained(table: Any, rule: Abstention | None = None) -> list[str]:
 
     A rule that leaves most of its calibration images undecided is explained.
     """
-    n = int(table["abstained"].sum())
+    refused = count_refused(table) or {}
+    n = int(table["abstained"].sum()) - sum(refused.values())
     shown = (
         f"The model is not certain enough on {n:,} of {len(table):,} images (column abstained): "
         "do not use its decision there"
     )
     return list(filter(None, [shown, many_undecided(rule)])) if n else []
+
+
+def format_refused(table: Any, gate: Gate | None, *, takes_images: bool) -> list[str]:
+    """Return why the gate refused images of a table of predictions, or that there is no gate."""
+    refused = count_refused(table)
+    if not takes_images or refused == {}:
+        return []
+    if refused is None or gate is None or gate.distance is None:
+        why = "" if gate is None or gate.reason is None else f" ({gate.reason})"
+        return [
+            f"This model has no gate{why}: blank, blurred or foreign images are predicted like any "
+            "other. Training it anew adds one"
+        ]
+    why = "; ".join(f"{n:,} {one}: {EXPLANATIONS[one]}" for one, n in refused.items())
+    n, are = sum(refused.values()), "is" if sum(refused.values()) == 1 else "are"
+    return [f"{n:,} of {len(table):,} images {are} refused (column gate), abstained on: {why}"]
 
 
 def format_samples(samples: Samples) -> str:

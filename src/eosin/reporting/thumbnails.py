@@ -92,6 +92,8 @@ def _words(thumbnail: SampleThumbnail) -> tuple[str, list[str]]:
     name = shorten(PurePosixPath(thumbnail.path).name, _NAME_WIDTH)
     if thumbnail.role == "correct":
         return thumbnail.label, [*_present((sure, f"probability {sure}"), (name, name)), *where]
+    if thumbnail.role == "refused":
+        return thumbnail.refused or "", [f"class {thumbnail.label}", name, *where]
     if thumbnail.role != "mistake":
         return thumbnail.label, [*_present((sure, f"probability {sure}")), *where]
     decided = f"decision: {thumbnail.predicted or 'another class'}"
@@ -111,12 +113,14 @@ def _alt(thumbnail: SampleThumbnail) -> str:
         "augmented": "Augmented microscopy image",
         "mistake": "Misclassified microscopy image",
         "correct": "Correctly classified microscopy image",
+        "refused": "Refused microscopy image",
     }
     words = [f"{kinds[thumbnail.role]} of class {thumbnail.label}"]
     if thumbnail.role in {"mistake", "correct"} and thumbnail.predicted:
         sure = f" with probability {number(thumbnail.probability)}" if thumbnail.probability else ""
         words.append(f"decision {thumbnail.predicted}{sure}")
     words += _present(
+        (thumbnail.refused or "", f"reason {thumbnail.refused}"),
         (thumbnail.patient, patient_words(thumbnail.patient)),
         (thumbnail.magnification, f"magnification {times(thumbnail.magnification)}"),
     )

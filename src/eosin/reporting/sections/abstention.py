@@ -12,6 +12,7 @@ from eosin.artifacts.metrics import Abstention, AbstentionMetrics, Metric, Split
 from eosin.artifacts.predictions import PREFIX
 from eosin.core.text import count, listing, quantity
 from eosin.core.types import BoolArray, FloatArray, Samples
+from eosin.evaluation.gate import find_passed
 from eosin.evaluation.thresholds import calibrate_abstention, cross_calibrate
 from eosin.metrics import prediction_sets
 from eosin.metrics.catalogue import HEADLINE, OF_DECISIONS
@@ -23,6 +24,7 @@ from eosin.reporting.formatting import (
     metric_text,
     number,
     plain_reason,
+    rate_text,
     share,
     source_words,
 )
@@ -72,7 +74,7 @@ def terminal_facts(split: SplitMetrics, name: str = "") -> list[Pair]:
     accuracy, lowest = found.kept["accuracy"], _lowest_coverage(found.coverage_by_class)
     kept = "" if accuracy.value is None else f"; accuracy on the others {metric_text(accuracy)}"
     facts = [
-        ("abstention", f"on {_percent(found.abstention_rate)} of images{kept}"),
+        ("abstention", f"on {rate_text(found.abstention_rate)} of images{kept}"),
         (
             "",
             f"conformal coverage {metric_text(found.coverage)} "
@@ -82,13 +84,6 @@ def terminal_facts(split: SplitMetrics, name: str = "") -> list[Pair]:
     # Once: not of the calibration images themselves.
     why = "" if name == found.rule.source else many_undecided(found.rule)
     return [*facts, *([("", why)] if why else [])]
-
-
-def _percent(rate: Metric) -> str:
-    """Format a rate with its interval in per cent."""
-    if rate.low is None or rate.high is None:
-        return share(rate.value)
-    return f"{share(rate.value)} ({share(rate.low)} to {share(rate.high)})"
 
 
 def _lowest_coverage(by_class: Mapping[str, Metric]) -> str:
@@ -145,7 +140,7 @@ def _measured(run: FinishedRun, measured: AbstentionMetrics) -> str:
         f"{count(n)} with {text}" if len(found) > 1 else f"with {text}" for text, n in found.items()
     )
     rate = measured.abstention_rate
-    value = ABSENT if rate.value is None else _percent(rate)
+    value = ABSENT if rate.value is None else rate_text(rate)
     text = f"On the {split_name(run)}, it abstains on {value}"
     n_images = quantity(sum(kinds.values()), "image")
     if not found:
@@ -215,14 +210,18 @@ def _at_alpha(run: FinishedRun, frame: Any, alpha: float) -> tuple[BoolArray, Bo
     section = EvaluateSection(alpha=alpha)
     if run.split == OUT_OF_FOLD and {"repeat", "fold"} <= set(frame):
         parts = [part for _, part in frame.groupby(["repeat", "fold"], sort=False)]
-        _, sets = cross_calibrate([_scored(run, part) for part in parts], section)
+        passed = [~_refused(part) for part in parts]
+        _, sets = cross_calibrate([_scored(run, part) for part in parts], section, passed)
         rows = frame.loc[np.concatenate([part.index for part in parts])]
     else:
         held = run.predictions_of("val")
         held = run.predictions_of(OUT_OF_FOLD) if held is None else held
         if held is None or run.split != "test":
             return None
-        rule, rows = calibrate_abstention(*_scored(run, held), section), frame
+        samples, probabilities = _scored(run, held)
+        kept = find_passed(held.get("gate"), samples.targets)
+        rule = calibrate_abstention(samples.where(kept), probabilities[kept], section)
+        rows = frame
         sets = None
         if rule is not None and rule.quantiles is not None:
             quantiles = [rule.quantiles[name] for name in run.class_names]
@@ -231,7 +230,13 @@ def _at_alpha(run: FinishedRun, frame: Any, alpha: float) -> tuple[BoolArray, Bo
         return np.zeros(0, dtype=bool), np.zeros(0, dtype=bool)
     index = {name: place for place, name in enumerate(run.class_names)}
     decided = rows["decision"].map(index).to_numpy(dtype=np.int64)
-    return abstains(sets, decided), np.asarray(rows["decision"] == rows["label"])
+    abstained = abstains(sets, decided) | _refused(rows)
+    return abstained, np.asarray(rows["decision"] == rows["label"])
+
+
+def _refused(frame: Any) -> BoolArray:
+    """Return True where the gate refused a row of predictions, (N,)."""
+    return np.asarray(frame["gate"] != "") if "gate" in frame else np.zeros(len(frame), dtype=bool)
 
 
 def _scored(run: FinishedRun, frame: Any) -> tuple[Samples, FloatArray]:

@@ -57,7 +57,11 @@ def describe_prediction(row: Any, record: ExplanationRecord) -> tuple[str, ...]:
     rule = "decision by the highest probability"
     if threshold is not None and record.positive is not None:
         rule = f"decision at threshold {number(threshold)} for {record.positive}"
-    rule += "; the model abstains" if row["abstained"] else "; no abstention"
+    refused = row.get("gate")
+    if refused:
+        rule += f"; refused by the gate: {refused}"
+    else:
+        rule += "; the model abstains" if row["abstained"] else "; no abstention"
     evidence = f"log-odds {signed(float(row['log_odds']))}; {record.method}"
     if row["flat"]:
         evidence += f"; flat map: no two places differ by more than {FLAT:g}"
