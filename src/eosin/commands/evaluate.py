@@ -322,7 +322,9 @@ def _evaluate_part(
 
     def predict(changed: ImageBank) -> Evaluated:
         shown = changed.of(readable)
-        found = evaluated_by(classifier, readable, classifier.logits(shown), classifier.refuse(shown))
+        found = evaluated_by(
+            classifier, readable, classifier.logits(shown), classifier.refuse(shown)
+        )
         return replace(found, samples=placed)
 
     return _Part(
