@@ -301,13 +301,11 @@ class ModelInfo(VersionedDocument):
             of an image's eight flipped and rotated views (four if not square), at temperature 1.
         transfer_chain: Provenance of the initial weights; empty for training from scratch.
         frozen: The layers that its training kept fixed; null before 0.2 and of chosen runs.
-        unfrozen: The weights before ``frozen``'s cut that stayed trainable, as neither the source
-            contains them nor an earlier training included them.
+        unfrozen: Weights before ``frozen``'s cut that stayed trainable, as no training had them.
         metrics: Headline metrics with intervals and the subset that they were measured on.
         parity: ``max_probability_gap``: largest probability difference on real images between
             ``model.onnx`` and the PyTorch network, or the mean of an ensemble's members;
-            ``max_member_gap`` instead where members preprocess images otherwise than the ensemble,
-            or average test-time views before they are calibrated.
+            ``max_member_gap`` where members preprocess images otherwise, or average test-time views.
         trainable: Number of weights that were not frozen; null in models of before 0.2.
         macs: Multiply-accumulates for one image; null in models of before 0.2.
         weights_sha256: Of ``model.safetensors``.

@@ -24,6 +24,7 @@ from eosin.evaluation import (
     evaluated_by,
     tune_threshold,
 )
+from eosin.evaluation.gate import find_passed
 from eosin.experiment.copies import bank_of_copies
 from eosin.images.bank import load_bank
 from eosin.images.preprocess import to_input
@@ -150,7 +151,10 @@ def _judge(
     logits = int8.logits(images)
     untuned = evaluated_by(int8, val, logits)
     # Of an ensemble of chosen runs nothing was tuned on these images.
-    tuned = info if run.recipe is None else _tune(info, val, logits, section, seed)
+    kept = find_passed(float32.refuse(images), val.targets)
+    tuned = info
+    if run.recipe is not None:
+        tuned = _tune(info, val.where(kept), logits[kept], section, seed)
     int8 = Classifier(folder.root, info=tuned, network=folder.int8)
     after = evaluated_by(int8, val, logits)
     measured = [_draw(one, section, seed) for one in (before, after, untuned)]

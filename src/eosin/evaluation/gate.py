@@ -4,7 +4,7 @@ Patients differ, so that a quantile over the training images would refuse too ma
 ones. Each image is therefore measured against centre and spread of the other groups (ten folds);
 the limits are a common factor on the 98th percentile of these deviations, the factor being the one
 at which the gate refuses the share ``BUDGET`` of the held-out images. Every group has the same
-weight. No validation or test image is used. ``docs/adr/0024-gate.md`` has the reasons.
+weight. No validation or test image is used. ``docs/adr/0025-gate.md`` has the reasons.
 """
 
 from __future__ import annotations
