@@ -305,7 +305,7 @@ class ModelInfo(VersionedDocument):
         metrics: Headline metrics with intervals and the subset that they were measured on.
         parity: ``max_probability_gap``: largest probability difference on real images between
             ``model.onnx`` and the PyTorch network, or the mean of an ensemble's members;
-            ``max_member_gap`` where members preprocess images otherwise, or average test-time views.
+            ``max_member_gap`` where members read images otherwise, or average test-time views.
         trainable: Number of weights that were not frozen; null in models of before 0.2.
         macs: Multiply-accumulates for one image; null in models of before 0.2.
         weights_sha256: Of ``model.safetensors``.
