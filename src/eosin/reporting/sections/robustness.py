@@ -79,14 +79,12 @@ def _worst(found: Robustness) -> str:
     label = metric_label(name, short=True)
     worst = f"At the strongest severity, {title} changes the {label} most: "
     worst += f"{difference_text(known[title])}."
-    kept = [title for title, one in known.items() if not _is_loss(one)]
-    if not kept:
-        return f"{worst} Every change lowers it."
-    return f"{worst} For {listing(kept)}, the interval includes 0."
+    kept = [title for title, one in known.items() if _holds_zero(one)]
+    return f"{worst} For {listing(kept)}, the interval includes 0." if kept else worst
 
 
-def _is_loss(one: Metric) -> bool:
-    return one.high is not None and one.high < 0
+def _holds_zero(one: Metric) -> bool:
+    return one.low is not None and one.high is not None and one.low <= 0 <= one.high
 
 
 def _table(found: Robustness, severities: range | list[int]) -> Table | None:
