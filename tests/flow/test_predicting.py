@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 from tests.facts import tells
 
+import eosin
+from eosin.artifacts import outputs
 from eosin.artifacts.predictions import PredictionRecord
 from eosin.artifacts.versioned import read_document
 from eosin.core.files import sha256_file
@@ -324,3 +326,87 @@ def test_an_older_model_is_warned_of_once(command, folds_run, two, tmp_path):
     result = command("evaluate", run, "--split", "oof", "-o", tmp_path / "e")
     assert result.status == 0, result.err
     assert result.err.count("warning: ") == 1
+
+
+FORMATS = ["csv", "parquet", "json", "jsonl"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_holds_the_same_table(command, model, two, name, tmp_path):
+    expected = eosin.predict(model, two).table
+    output = tmp_path / f"p.{name}"
+    made = eosin.predict(model, two, output=output)
+    pd.testing.assert_frame_equal(made.table, expected, check_dtype=False, rtol=1e-15)
+    assert made.table["abstained"].dtype == bool
+    assert made.record.decisions == expected["decision"].value_counts().to_dict()
+    record = read_document(made.files.record, PredictionRecord)
+    assert (record.table, record.table_sha256) == (output.name, sha256_file(output))
+    # A second prediction replaces the first.
+    assert command("predict", model, two[0], "-o", output).status == 0
+    assert len(eosin.predict(model, two[0], output=output).table) == 1
+
+
+def test_json_is_printed_as_it_is_written(command, model, two, tmp_path):
+    for name in ("json", "jsonl"):
+        output = tmp_path / f"{name}.{name}"
+        assert command("predict", model, *two, "-o", output).status == 0
+        printed = command("predict", model, *two, "--format", name).out
+        assert printed == output.read_text()
+    rows = json.loads((tmp_path / "json.json").read_text())
+    assert rows == [json.loads(line) for line in printed.splitlines()]
+    assert [row["path"] for row in rows] == [str(path) for path in two]
+    assert type(rows[0]["abstained"]) is bool
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_rows_are_written_by_parts(name, tmp_path):
+    parts = [
+        pd.DataFrame({"path": ["a", "b\r"], "prob_x": [0.1, 1 / 3], "abstained": [True, False]}),
+        pd.DataFrame({"path": ["Größe"], "prob_x": [1e-30], "abstained": [False]}),
+    ]
+    path = tmp_path / f"rows.{name}"
+    with outputs.writing_rows(path) as write:
+        for part in parts:
+            write(part)
+    found = outputs.read_rows(path)
+    pd.testing.assert_frame_equal(found, pd.concat(parts, ignore_index=True), check_dtype=False)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_fails_midway_leaves_the_earlier_file(name, tmp_path):
+    path = tmp_path / f"rows.{name}"
+    path.write_text("earlier")
+    with pytest.raises(KeyboardInterrupt):
+        write_one_and_stop(path)
+    assert path.read_text() == "earlier"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def write_one_and_stop(path):
+    with outputs.writing_rows(path) as write:
+        write(pd.DataFrame({"path": ["a"], "prob_x": [0.1], "abstained": [True]}))
+        raise KeyboardInterrupt
+
+
+PEAK = """
+import resource, sys, eosin
+result = eosin.predict(sys.argv[1], sys.argv[2], output=sys.argv[3])
+print(result.record.n_images, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_ten_times_the_files_take_no_more_memory(process, model, two, tmp_path):
+    """Only the names stay: some hundred bytes an image, where the pixels of one are 12 kB."""
+    peaks = []
+    for count in (1_500, 15_000):
+        folder = tmp_path / f"{count}"
+        folder.mkdir()
+        for number in range(count):
+            (folder / f"{number}.png").hardlink_to(two[0])
+        done = process(PEAK, model, folder, tmp_path / f"{count}.csv", timeout=300)
+        n_images, kilobytes = map(int, done.out.split())
+        assert n_images == count
+        peaks.append(kilobytes)
+    assert peaks[1] - peaks[0] < 12_000

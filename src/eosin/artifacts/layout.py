@@ -272,7 +272,7 @@ class ModelFolder:
 
 @dataclass(frozen=True)
 class PredictionFiles:
-    """Paths of the outputs of ``predict``: a table, CSV or Parquet, and files beside it."""
+    """Paths of the outputs of ``predict``: a table and files beside it."""
 
     table: Path
 
@@ -284,7 +284,8 @@ class PredictionFiles:
     @property
     def record(self) -> Path:
         """Model, threshold, counts and time of the predictions."""
-        return self.table.with_name(f"{self.table.stem}.json")
+        ending = ".record.json" if self.table.suffix == ".json" else ".json"
+        return self.table.with_name(f"{self.table.stem}{ending}")
 
 
 @dataclass(frozen=True)

@@ -292,7 +292,7 @@ def _printable(cell: Any) -> Any:
     return printable(cell) if isinstance(cell, str) else cell
 
 
-def csv_text(frame: Any) -> str:
+def csv_text(frame: Any, *, header: bool = True) -> str:
     """Return a pandas table as CSV that any reader splits into the same cells.
 
     Readers take a lone carriage return for the end of a row, and the `csv` module does not quote
@@ -304,7 +304,7 @@ def csv_text(frame: Any) -> str:
         for cell in (name, *(() if pd.api.types.is_numeric_dtype(cells.dtype) else cells))
     )
     quoting = csv.QUOTE_NONNUMERIC if is_broken else csv.QUOTE_MINIMAL
-    return str(frame.to_csv(index=False, lineterminator="\n", quoting=quoting))
+    return str(frame.to_csv(index=False, header=header, lineterminator="\n", quoting=quoting))
 
 
 def read_written(path: Path, *, columns: list[str] | None = None) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -74,6 +75,9 @@ class PredictionRecord(VersionedDocument):
         n_skipped: Files that could not be read.
         n_abstained: Rows on which the model abstains, refused ones included.
         refused: Number of rows that the gate refused, by reason; null without a gate.
+        decisions: Number of rows by decision; null in records of before 0.2.
+        unchanged: Number of rows whose stain was left as it is, by reason; null without
+            normalisation.
         started: Coordinated universal time, ISO 8601.
         seconds: Wall time from there to the last prediction.
         inputs: The inputs as named by the user; null under pseudonyms.
@@ -96,6 +100,8 @@ class PredictionRecord(VersionedDocument):
     n_skipped: Count
     n_abstained: Count
     refused: DictOf[Count] | None = None
+    decisions: DictOf[Count] | None = None
+    unchanged: DictOf[Count] | None = None
     started: str
     seconds: NotNegative
     inputs: ListOf[str] | None
@@ -109,12 +115,32 @@ def count_images(frame: Any) -> int:
     return len(frame[[name for name in ("path", COPY) if name in frame]].drop_duplicates())
 
 
-def count_refused(table: Any) -> dict[str, int] | None:
-    """Return the number of refused rows of a table by reason; ``None`` without a gate."""
-    if "gate" not in table:
-        return None
-    counted = table["gate"].value_counts()
-    return {reason: int(counted[reason]) for reason in REFUSALS if reason in counted}
+class Tally:
+    """Counts of the rows of predictions, table by table."""
+
+    def __init__(self) -> None:
+        self._n_images = self._n_abstained = 0
+        self._counted: dict[str, Counter[str]] = {}
+
+    def add(self, table: Any) -> None:
+        """Count the rows of a table of ``predict``."""
+        self._n_images += len(table)
+        self._n_abstained += int(table["abstained"].sum())
+        for column in ("decision", "gate", "stain"):
+            if column in table:
+                self._counted.setdefault(column, Counter()).update(table[column])
+
+    def counts(self) -> dict[str, Any]:
+        """Return the counts by their names in the record."""
+        refused, unchanged = (self._counted.get(column) for column in ("gate", "stain"))
+        return {
+            "n_images": self._n_images,
+            "n_abstained": self._n_abstained,
+            "decisions": dict(self._counted.get("decision", Counter()).most_common()),
+            "refused": refused and {one: refused[one] for one in REFUSALS if refused[one]},
+            "unchanged": unchanged
+            and {one: n for one, n in unchanged.most_common() if one != NORMALISED},
+        }
 
 
 def is_prediction_table(path: Path) -> bool:

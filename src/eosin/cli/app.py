@@ -211,10 +211,12 @@ def predict(
         typer.Option("--selftest", help="Run the model's own test images, and compare and time."),
     ] = False,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="CSV or Parquet file to write.")
+        Path | None,
+        typer.Option("-o", "--output", help="File to write: .csv, .parquet, .json, .jsonl."),
     ] = None,
     format: Annotated[  # noqa: A002 - named as the option
-        str | None, typer.Option("--format", help="csv, parquet or kaggle (columns id, label).")
+        str | None,
+        typer.Option("--format", help="csv, parquet, json, jsonl or kaggle (id, label)."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     pseudonymise: Pseudonymise = False,

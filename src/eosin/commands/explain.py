@@ -15,7 +15,7 @@ import pandas as pd
 from eosin.artifacts.explanations import ExplanationRecord
 from eosin.artifacts.layout import ExplanationFolder, ModelFolder
 from eosin.artifacts.manifest import write_table
-from eosin.artifacts.predictions import count_refused
+from eosin.artifacts.predictions import Tally
 from eosin.artifacts.versioned import write_document
 from eosin.commands.explanation_writer import ExplanationWriter
 from eosin.commands.load import Model, list_cells, none_readable, read_chunks
@@ -152,14 +152,14 @@ def explain(
         record = hide_document(record, known)
     write_table(folder.table, table)
     write_skipped(folder.skipped, skipped)
+    tally = Tally()
+    tally.add(table)
     record = record.model_copy(
         update={
             "table": folder.table.name,
             "table_sha256": sha256_file(folder.table),
-            "n_images": len(table),
+            **tally.counts(),
             "n_skipped": len(skipped),
-            "n_abstained": int(table["abstained"].sum()),
-            "refused": count_refused(table),
             "n_flat": int(table["flat"].sum()),
             "seconds": round(time.perf_counter() - clock, 3),
         }

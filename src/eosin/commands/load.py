@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from eosin.artifacts.layout import ModelFolder, PredictionFiles, RunFolder
 from eosin.artifacts.manifest import read_manifest
 from eosin.artifacts.metrics import Abstention
 from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing
-from eosin.artifacts.predictions import NORMALISED, PREFIX, PredictionRecord, count_refused
+from eosin.artifacts.outputs import read_rows
+from eosin.artifacts.predictions import NORMALISED, PREFIX, PredictionRecord, Tally
 from eosin.artifacts.tables import folder_of, is_table
 from eosin.commands.selftest import SelfTestResult, check_model
 from eosin.core.display import Shown
@@ -42,6 +44,8 @@ from eosin.stain import Normalised
 
 #: Images in memory at a time: as many are read while these are predicted.
 _CHUNK = 128
+#: Takes a table of some rows.
+Write = Callable[[Any], None]
 
 
 @dataclass(frozen=True, repr=False)
@@ -49,42 +53,54 @@ class PredictionResult(Shown):
     """Result of ``predict``.
 
     Attributes:
-        table: A pandas table: path, prob_<class>…, predicted (arg-max), decision (at the stored
-            threshold), abstained; ``gate``: why the image was refused, empty if it passed, where
-            the model has a gate; with stain normalisation also ``stain``: ``normalised``, or why
-            the image was left as it is.
+        rows: :attr:`table`, where it is in memory; None where it is in the written file alone.
         skipped: ``(path, reason)`` of unreadable files.
         intended_use: Intended use, as stated by the model.
         record: Model, engine, threshold, counts and time.
         files: Files written; None without an output.
         left_out: Number of files of folders that were ignored, by their ending or the reason.
         is_submission: Whether a Kaggle submission of the table is written or printed.
+        format: In which the table is printed if there are no files.
         abstention: The model's rule of abstention; None without one.
         gate: The model's gate; None without one.
         takes_images: False for a model on features, which has no gate.
     """
 
-    table: Any
+    rows: Any
     skipped: Skipped
     intended_use: str
     record: PredictionRecord
     files: PredictionFiles | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
     is_submission: bool = False
+    format: str = "csv"
     abstention: Abstention | None = None
     gate: Gate | None = None
     takes_images: bool = True
 
+    @cached_property
+    def table(self) -> Any:
+        """A pandas table with a row per image, read from the written file if it is there alone.
+
+        Columns: path, prob_<class>…, predicted (arg-max), decision (at the stored threshold),
+        abstained; ``gate``: why the image was refused, empty if it passed, where the model has a
+        gate; with stain normalisation also ``stain``: ``normalised``, or why the image was left as
+        it is.
+        """
+        if self.rows is None and self.files is not None:
+            return read_rows(self.files.table)
+        return self.rows
+
     def summary(self) -> dict[str, object]:
         """Return the main facts."""
-        decided = self.table["decision"].value_counts()
+        decided = self.record.decisions or {}
         return {
             "model": self.record.model,
-            "images": len(self.table),
+            "images": self.record.n_images,
             "decisions": ", ".join(f"{name} {count}" for name, count in decided.items()),
             "abstained": self.record.n_abstained,
             "skipped": len(self.skipped),
-            "table": self.table,
+            "table": self.rows if self.files is None else self.files.table,
         }
 
 
@@ -144,24 +160,32 @@ class Model:
         return check_model(self.record.model, self.folder, self.classifier)
 
     def predict_listed(
-        self, given: Given, check_cells: Callable[[Iterable[str]], None] | None = None
+        self,
+        given: Given,
+        check_cells: Callable[[Iterable[str]], None] | None = None,
+        write: Write | None = None,
     ) -> PredictionResult:
-        """Predict what was listed; ``check_cells`` may refuse the images before they are read."""
+        """Predict what was listed.
+
+        Args:
+            given: Images and tables.
+            check_cells: May refuse the images before they are read.
+            write: Takes the rows, some at a time, which are then not kept in memory.
+        """
         started, clock = datetime.now(UTC), time.perf_counter()
-        table, skipped, left_out = _predict_all(self.classifier, given, check_cells)
+        rows = _Rows(write)
+        skipped, left_out = _predict_all(self.classifier, given, check_cells, rows)
         record = self.record.model_copy(
             update={
-                "n_images": len(table),
+                **rows.tally.counts(),
                 "n_skipped": len(skipped),
-                "n_abstained": int(table["abstained"].sum()),
-                "refused": count_refused(table),
                 "started": started.isoformat(timespec="seconds"),
                 "seconds": round(time.perf_counter() - clock, 3),
                 "inputs": given.names,
             }
         )
         return PredictionResult(
-            table,
+            rows.table(),
             skipped,
             self.info.intended_use,
             record,
@@ -215,23 +239,44 @@ def _describe(folder: ModelFolder, classifier: Classifier) -> PredictionRecord:
     )
 
 
+class _Rows:
+    """The rows of a result: counted, and kept or handed on."""
+
+    def __init__(self, write: Write | None) -> None:
+        self.tally = Tally()
+        self._kept: list[Any] = []
+        self._write = self._kept.append if write is None else write
+        self._is_kept = write is None
+
+    def add(self, table: Any) -> None:
+        self.tally.add(table)
+        self._write(table)
+
+    def table(self) -> Any:
+        return pd.concat(self._kept, ignore_index=True) if self._is_kept else None
+
+
 def _predict_all(
-    classifier: Classifier, given: Given, check_cells: Callable[[Iterable[str]], None] | None
-) -> tuple[Any, Skipped, Mapping[str, int]]:
+    classifier: Classifier,
+    given: Given,
+    check_cells: Callable[[Iterable[str]], None] | None,
+    rows: _Rows,
+) -> tuple[Skipped, Mapping[str, int]]:
     if isinstance(classifier.info.preprocessing, Embedding):
-        table = _predict_features(classifier, given)
-        if check_cells is not None:
-            check_cells(table["path"])
-        return table, [], {}
+        for table in _predict_features(classifier, given):
+            if check_cells is not None:
+                check_cells(table["path"])
+            rows.add(table)
+        return [], {}
     listed, units = list_cells(given, classifier.info)
     if check_cells is not None:
         check_cells(listed.cells)
-    return _predict_images(classifier, given, listed, units)
+    return _predict_images(classifier, given, listed, units, rows), listed.left_out
 
 
-def _predict_features(classifier: Classifier, given: Given) -> Any:
+def _predict_features(classifier: Classifier, given: Given) -> Iterator[Any]:
+    """Yield the predictions of each table of features."""
     embedding = classifier.info.preprocessing
-    tables = []
     for path in given.entries:
         if not isinstance(path, pd.DataFrame) and Path(path).suffix not in SUFFIXES:
             raise UsageError(
@@ -241,24 +286,23 @@ def _predict_features(classifier: Classifier, given: Given) -> Any:
             )
         found = read_features(path, columns=embedding.channels)
         logits = classifier.logits(found)
-        tables.append(tabulate(classifier, list(found.rows), logits[list(found.rows.values())]))
-    return pd.concat(tables, ignore_index=True)
+        yield tabulate(classifier, list(found.rows), logits[list(found.rows.values())])
 
 
 def _predict_images(
-    classifier: Classifier, given: Given, listed: ImageList, units: list[str]
-) -> tuple[Any, Skipped, Mapping[str, int]]:
-    tables, skipped = [], listed.skipped
+    classifier: Classifier, given: Given, listed: ImageList, units: list[str], rows: _Rows
+) -> Skipped:
+    skipped, n_done = listed.skipped, 0
     with progress_bar("Predicting") as advance:
         for chunk in read_chunks(given, listed, units, classifier.info.preprocessing):
-            tables.append(_predict_chunk(classifier, chunk))
             skipped += chunk.skipped
+            n_done += len(chunk.cells)
+            if chunk.cells:
+                rows.add(_predict_chunk(classifier, chunk))
             advance(chunk.n_done, len(listed.cells))
-    table = pd.concat(tables, ignore_index=True)
-    if len(table) == 0:
+    if not n_done:
         raise none_readable(given, skipped)
-    skipped = [(printable(cell), reason) for cell, reason in skipped]
-    return table, skipped, listed.left_out
+    return [(printable(cell), reason) for cell, reason in skipped]
 
 
 def none_readable(given: Given, skipped: Skipped) -> DataError:

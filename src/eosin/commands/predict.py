@@ -11,14 +11,13 @@ import pandas as pd
 
 from eosin.artifacts import outputs
 from eosin.artifacts.layout import PredictionFiles
-from eosin.artifacts.manifest import csv_text, write_table
 from eosin.artifacts.predictions import PredictionRecord
 from eosin.artifacts.versioned import write_document
 from eosin.commands.load import Model, PredictionResult
 from eosin.core.errors import end_with
 from eosin.core.files import explain_os_errors, sha256_file
 from eosin.core.types import Samples
-from eosin.images.references import Skipped, describe_left_out, write_skipped
+from eosin.images.references import describe_left_out, write_skipped
 from eosin.inference.given import list_given
 from eosin.reporting.terminal import (
     format_abstained,
@@ -46,10 +45,12 @@ def predict(
             Parquet or pandas) with a column ``path``; for a model of magnification stacks only
             tables, also with ``slide`` and ``magnification``; for a head on features, tables of
             features.
-        output: Table to write, ``NAME.csv`` or ``NAME.parquet``; beside it ``NAME.json`` records
-            how it was made, and ``NAME.skipped.csv`` lists unreadable files.
-        format: ``csv``, ``parquet``, or ``kaggle``: a CSV ``id,label`` with the images' names and
-            the positive class's probabilities. By default as the file's ending says.
+        output: Table to write, ``NAME.csv``, ``.parquet``, ``.json`` or ``.jsonl``; beside it
+            ``NAME.json`` (``NAME.record.json`` beside JSON) records how it was made, and
+            ``NAME.skipped.csv`` lists unreadable files. Its rows are written as they are predicted.
+        format: ``csv``, ``parquet``, ``json`` (a list), ``jsonl`` (a line per image), or
+            ``kaggle``: a CSV ``id,label`` with the images' names and the positive class's
+            probabilities. By default as the file's ending says.
         overwrite: Replace files of these names even if they are no earlier predictions.
         pseudonymise: Replace paths by pseudonyms.
         allow_skipped: Return the result although files cannot be read.
@@ -70,19 +71,28 @@ def predict(
     opened = Model(model)
     if is_submission:
         outputs.check_model(opened.info)
-        result = opened.predict_listed(given, outputs.check_ids)
+    check_cells = outputs.check_ids if is_submission else None
+    if files is None or is_submission or pseudonymise:
+        result = opened.predict_listed(given, check_cells)
+        result = replace(_hide(result) if pseudonymise else result, is_submission=is_submission)
+        if files is not None:
+            with outputs.writing_rows(files.table) as write:
+                write(_shown_rows(result))
     else:
-        result = opened.predict_listed(given)
-    if pseudonymise:
-        result = _hide(result)
+        with outputs.writing_rows(files.table) as write:
+            result = opened.predict_listed(given, write=write)
     if files is not None:
-        table, record = result.table, result.record
-        written = outputs.make_submission(table, record.positive or "") if is_submission else table
-        record = write_files(files, written, result.skipped, record)
-        result = replace(result, record=record, files=files)
-    result = replace(result, is_submission=is_submission)
+        result = replace(result, record=_write_beside(files, result), files=files)
+    result = replace(result, format=format or "csv")
     lists = () if files is None else (files.skipped,)
     return end_with(result, len(result.skipped), lists, allowed=allow_skipped)
+
+
+def _shown_rows(result: PredictionResult) -> Any:
+    """Return the rows to write or print: of a Kaggle submission its two columns."""
+    if result.is_submission:
+        return outputs.make_submission(result.table, result.record.positive or "")
+    return result.table
 
 
 def _hide(result: PredictionResult) -> PredictionResult:
@@ -92,7 +102,7 @@ def _hide(result: PredictionResult) -> PredictionResult:
     known = know_samples(Samples(result.table, Path(), result.record.class_names))
     return replace(
         result,
-        table=hide_table(result.table, known),
+        rows=hide_table(result.table, known),
         skipped=hide_skipped(result.skipped, known),
         record=hide_document(result.record.model_copy(update={"inputs": None}), known),
     )
@@ -104,9 +114,9 @@ def format_result(result: PredictionResult) -> tuple[str, list[str], Path]:
         format_prediction(result.record),
         result.intended_use,
         *filter(None, [describe_left_out(result.left_out)]),
-        *format_unchanged(result.table),
-        *format_refused(result.table, result.gate, takes_images=result.takes_images),
-        *format_abstained(result.table, result.abstention),
+        *format_unchanged(result.record),
+        *format_refused(result.record, result.gate, takes_images=result.takes_images),
+        *format_abstained(result.record, result.abstention),
     ]
     files = result.files
     if files is not None:
@@ -115,10 +125,7 @@ def format_result(result: PredictionResult) -> tuple[str, list[str], Path]:
         f"skipped {reason if reason.startswith(path) else f'{path}: {reason}'}"
         for path, reason in result.skipped
     ]
-    table = result.table
-    if result.is_submission:
-        table = outputs.make_submission(table, result.record.positive or "")
-    return csv_text(table).rstrip(), notes, Path("the lines above")
+    return outputs.whole_text(_shown_rows(result), result.format), notes, Path("the lines above")
 
 
 def result_document(result: PredictionResult) -> dict[str, Any]:
@@ -132,10 +139,8 @@ def result_document(result: PredictionResult) -> dict[str, Any]:
     return {**document, "predictions": table.where(table.notna(), None).to_dict("records")}
 
 
-def write_files(
-    files: PredictionFiles, table: Any, skipped: Skipped, record: PredictionRecord
-) -> PredictionRecord:
-    """Write the table, the list of skipped files if there are any, and the record.
+def _write_beside(files: PredictionFiles, result: PredictionResult) -> PredictionRecord:
+    """Write the list of skipped files if there are any, and the record.
 
     Returns:
         The record, with the table's name and SHA-256.
@@ -143,14 +148,13 @@ def write_files(
     Raises:
         OutputError: A file cannot be written.
     """
-    write_table(files.table, table)
-    if skipped:
-        write_skipped(files.skipped, skipped)
+    if result.skipped:
+        write_skipped(files.skipped, result.skipped)
     else:
         # The list of an earlier table must not stand beside a complete one.
         with explain_os_errors("remove", files.skipped):
             files.skipped.unlink(missing_ok=True)
     shown = {"table": files.table.name, "table_sha256": sha256_file(files.table)}
-    record = record.model_copy(update=shown)
+    record = result.record.model_copy(update=shown)
     write_document(files.record, record)
     return record

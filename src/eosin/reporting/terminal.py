@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from eosin.artifacts.gate import EXPLANATIONS, Gate
 from eosin.artifacts.layers import LayerTable
 from eosin.artifacts.metrics import Abstention, SplitMetrics
-from eosin.artifacts.predictions import NORMALISED, PredictionRecord, count_refused
+from eosin.artifacts.predictions import PredictionRecord
 from eosin.core.text import count, duration, listing, of_groups, quantity
 from eosin.core.types import SPLITS, Samples
 from eosin.metrics.catalogue import HEADLINE
@@ -60,23 +59,22 @@ def format_prediction(record: PredictionRecord) -> str:
     )
 
 
-def format_abstained(table: Any, rule: Abstention | None = None) -> list[str]:
-    """Return the number of abstentions in a table of predictions; empty if none.
+def format_abstained(record: PredictionRecord, rule: Abstention | None = None) -> list[str]:
+    """Return the number of abstentions of predictions; empty if none.
 
     A rule that leaves most of its calibration images undecided is explained.
     """
-    refused = count_refused(table) or {}
-    n = int(table["abstained"].sum()) - sum(refused.values())
+    n = record.n_abstained - sum((record.refused or {}).values())
     shown = (
-        f"The model is not certain enough on {n:,} of {len(table):,} images (column abstained): "
-        "do not use its decision there"
+        f"The model is not certain enough on {n:,} of {record.n_images:,} images (column "
+        "abstained): do not use its decision there"
     )
     return list(filter(None, [shown, many_undecided(rule)])) if n else []
 
 
-def format_refused(table: Any, gate: Gate | None, *, takes_images: bool) -> list[str]:
-    """Return why the gate refused images of a table of predictions, or that there is no gate."""
-    refused = count_refused(table)
+def format_refused(record: PredictionRecord, gate: Gate | None, *, takes_images: bool) -> list[str]:
+    """Return why the gate refused images of predictions, or that there is no gate."""
+    refused = record.refused
     if not takes_images or refused == {}:
         return []
     if refused is None or gate is None or gate.distance is None:
@@ -86,8 +84,9 @@ def format_refused(table: Any, gate: Gate | None, *, takes_images: bool) -> list
             "other. Training it anew adds one"
         ]
     why = "; ".join(f"{n:,} {one}: {EXPLANATIONS[one]}" for one, n in refused.items())
-    n, are = sum(refused.values()), "is" if sum(refused.values()) == 1 else "are"
-    return [f"{n:,} of {len(table):,} images {are} refused (column gate), abstained on: {why}"]
+    n = sum(refused.values())
+    are = "is" if n == 1 else "are"
+    return [f"{n:,} of {record.n_images:,} images {are} refused (column gate), abstained on: {why}"]
 
 
 def format_samples(samples: Samples) -> str:
@@ -103,12 +102,9 @@ def format_samples(samples: Samples) -> str:
     return shown + "; " + ", ".join(f"{name} {sizes[name]:,}" for name in SPLITS if name in sizes)
 
 
-def format_unchanged(table: Any) -> list[str]:
+def format_unchanged(record: PredictionRecord) -> list[str]:
     """Return the reasons why stain normalisation left images unchanged."""
-    reasons = Counter(table["stain"]) if "stain" in table else Counter()
-    shown = ", ".join(
-        f"{n} {reason}" for reason, n in reasons.most_common() if reason != NORMALISED
-    )
+    shown = ", ".join(f"{n} {reason}" for reason, n in (record.unchanged or {}).items())
     return [f"stain not normalised: {shown}; these images were used unchanged"] if shown else []
 
 

@@ -1,6 +1,5 @@
 """What the commands print."""
 
-import pandas as pd
 from tests.facts import tells
 
 from eosin.artifacts.audit import AuditReport
@@ -14,6 +13,7 @@ from eosin.artifacts.metrics import (
     SplitMetrics,
     Threshold,
 )
+from eosin.artifacts.predictions import PredictionRecord
 from eosin.core.text import plain_lines
 from eosin.reporting.pages import format_split
 from eosin.reporting.sections.audit import format_audit
@@ -147,11 +147,11 @@ def test_decisions_calibration_and_abstention_take_a_line_or_two_each():
 
 
 def test_predictions_tell_on_how_many_the_model_abstained():
-    table = pd.DataFrame({"abstained": [True, False, True]})
-    (line,) = format_abstained(table)
+    record = PredictionRecord.model_construct(n_images=3, n_abstained=2)
+    (line,) = format_abstained(record)
     rule = Abstention(alpha=0.1, quantiles={}, n_groups={}, source="val", undecided=0.5)
-    assert len(format_abstained(table, rule)) == 1
-    _, why = format_abstained(table, rule.model_copy(update={"undecided": 0.51}))
+    assert len(format_abstained(record, rule)) == 1
+    _, why = format_abstained(record, rule.model_copy(update={"undecided": 0.51}))
     assert tells(why, "alpha 0.1", "51.0", "evaluate.alpha", "evaluate.abstain")
     assert tells(line, "2 of 3 images")
-    assert format_abstained(table[1:2]) == []
+    assert format_abstained(record.model_copy(update={"n_abstained": 0})) == []
