@@ -128,6 +128,6 @@ def _with_reason(found: dict[str, Metric], evaluated: Evaluated) -> dict[str, Me
     """Add the rate of abstention with its reason where the model has no rule."""
     if "abstention_rate" not in found:
         rule = evaluated.abstention
-        reason = (rule and rule.reason) or "the model has no rule of abstention"
+        reason = (rule and rule.reason) or "the model never abstains"
         found["abstention_rate"] = Metric.of(Estimate(None, reason=reason))
     return found
