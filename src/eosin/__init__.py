@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from eosin.core.places import disable_telemetry
 
 if TYPE_CHECKING:
+    from eosin.commands.check_explanations import check_explanations as check_explanations
     from eosin.commands.compare import compare as compare
     from eosin.commands.convert import convert as convert
     from eosin.commands.data_audit import audit as audit
@@ -80,6 +81,7 @@ _EXPORTS = {
     "audit": "eosin.commands.data_audit",
     "cache": "eosin.commands.data_cache",
     "check": "eosin.commands.data_check",
+    "check_explanations": "eosin.commands.check_explanations",
     "compare": "eosin.commands.compare",
     "convert": "eosin.commands.convert",
     "demo": "eosin.commands.demo",
@@ -123,6 +125,7 @@ __all__ = [
     "audit",
     "cache",
     "check",
+    "check_explanations",
     "compare",
     "convert",
     "demo",

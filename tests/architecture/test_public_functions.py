@@ -13,7 +13,7 @@ from eosin.cli.app import app
 
 # Options that a function has no argument for: how a result is printed, a function of its own, and
 # what every command takes.
-ONLY_COMMANDS = {"all", "help", "json", "plan", "selftest"}
+ONLY_COMMANDS = {"all", "check", "help", "json", "plan", "selftest"}
 ONLY_COMMANDS |= {"verbose", "quiet", "log_file", "threads", "offline", "plugin", "debug"}
 # Arguments that cannot be called as their option, because Python has a function of that name.
 RENAMED = {
@@ -22,7 +22,7 @@ RENAMED = {
     "evaluate": {"map": "labels"},
 }
 # Functions for programs alone.
-NO_COMMANDS = {"load", "load_run", "plan"}
+NO_COMMANDS = {"check_explanations", "load", "load_run", "plan"}
 # What only a program can give.
 ONLY_FUNCTIONS = {"fetch": {"confirm", "limits", "patience"}}
 

@@ -12,6 +12,8 @@ from torch.nn import functional
 from eosin.artifacts.layers import MOST_ROWS
 from eosin.core.errors import RecipeError
 from eosin.exporting.onnx import MAX_PROBABILITY_GAP, check_parity, write_onnx
+from eosin.inference.graphs import permute_weights
+from eosin.inference.onnx import OnnxNetwork
 from eosin.networks import NETWORKS, build_network, count_params
 from eosin.networks.layers import list_layers
 from eosin.training.checkpoints import load_weights, save_weights
@@ -190,7 +192,7 @@ def test_saved_weights_read_back_bit_by_bit(name, batch, tmp_path):
     assert load_file(tmp_path / "model.safetensors").keys() == network.state_dict().keys()
 
 
-def test_onnx_says_the_same_for_any_number_of_images(name, batch, tmp_path):
+def test_onnx_says_the_same_for_any_number_of_images_until_it_is_shuffled(name, batch, tmp_path):
     images, _ = batch
     network = build(name)
     network(images)
@@ -202,6 +204,12 @@ def test_onnx_says_the_same_for_any_number_of_images(name, batch, tmp_path):
         inputs = images[:count].numpy()
         assert check_parity(network, path, inputs) <= MAX_PROBABILITY_GAP
     assert not np.allclose(network(images[:1]).detach(), network(images[1:2]).detach())
+    # As by the randomisation test of explanations.
+    before = OnnxNetwork(path).run(inputs)
+    path.write_bytes(permute_weights(path.read_bytes(), np.random.default_rng(0)))
+    after = OnnxNetwork(path).run(inputs)
+    assert np.isfinite(after).all()
+    assert not np.allclose(after, before, rtol=1e-3, atol=1e-6)
 
 
 def test_an_input_below_the_minimum_is_refused_by_name(name):

@@ -652,6 +652,10 @@ SCENARIOS = [
 
 #: Typed by tests of their own: what a hint changes in a line, or where it is printed, is special.
 ELSEWHERE = {
+    "evidence.py: eosin explain RUN --check": "flow/test_checking_explanations.py::"
+    "test_checks_are_stored_with_the_model_and_shown",
+    "To explain images: eosin explain RUN IMAGES": "flow/test_explaining.py::"
+    "test_each_image_gets_an_overlay_numbers_and_a_row",
     "Move it away to fetch it again": "flow/test_fetching.py::"
     "test_what_was_changed_on_the_disk_is_told_with_both_sums",
     "Move it away, or choose": "flow/test_fetching.py::test_a_folder_in_the_way_is_not_touched",

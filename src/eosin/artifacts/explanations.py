@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from eosin.artifacts.explanation_checks import ExplanationChecks
 from eosin.artifacts.predictions import PredictionRecord
 from eosin.artifacts.versioned import Count, ListOf, Text
 
@@ -20,6 +21,7 @@ class ExplanationRecord(PredictionRecord):
             ``maps``; empty without maps of members.
         chosen: How the images were chosen from the run's own; empty for those that were given.
         layers: Layers whose feature maps were drawn.
+        checks: Checks of the method on the model, from ``model.json``; null if it has none of it.
     """
 
     method: Text
@@ -29,3 +31,4 @@ class ExplanationRecord(PredictionRecord):
     members: ListOf[Text] = Field(default_factory=list)
     chosen: Text = ""
     layers: ListOf[Text] = Field(default_factory=list)
+    checks: ExplanationChecks | None = None

@@ -6,9 +6,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
+from eosin.artifacts.explanation_checks import ExplanationChecks
 from eosin.artifacts.gate import Gate
 from eosin.artifacts.int8 import Int8
 from eosin.artifacts.metrics import Abstention, MetricBlock, Threshold
+from eosin.artifacts.provenance import TransferStage
 from eosin.artifacts.selftest import SelfTest
 from eosin.artifacts.stain import StainReference
 from eosin.artifacts.versioned import (
@@ -220,34 +222,6 @@ def _kind_of(value: Any) -> str:
     return "features" if is_table else "images"
 
 
-class TransferStage(Document):
-    """One link of the transfer chain, the provenance of a backbone's initial weights.
-
-    Attributes:
-        stage: The stage's name, or ``source``.
-        source: Origin of the weights, for people.
-        data_fingerprint: Fingerprint of a stage's training data; null for a source.
-        licence: Of the source's weights or of the stage's data; null where none is stated.
-        frozen: The layers that the stage kept fixed; null for a source that is not a model of
-            Eosin.
-        unfrozen: As in the stage's own ``model.json``; empty in models of before 0.2.
-        matched: Number of the backbone's tensors that were loaded.
-        missing: The backbone's tensors that were not loaded.
-        unexpected: The source's tensors that the backbone lacks.
-    """
-
-    stage: Text
-    source: Text
-    data_fingerprint: Text | None = None
-    licence: Text | None = None
-    frozen: Text | None = None
-    unfrozen: TupleOf[Text] = ()
-    matched: Count
-    missing: TupleOf[Text] = ()
-    unexpected: TupleOf[Text] = ()
-    weights_sha256: Text
-
-
 class EnsembleMember(Document):
     """A run of an ensemble.
 
@@ -311,6 +285,7 @@ class ModelInfo(VersionedDocument):
         weights_sha256: Of ``model.safetensors``.
         selftest: Real images with their outputs; null in models of before 0.2.
         int8: The 8-bit network, which predicts where there is one.
+        explanation: Checks of its explanations; null where it has none, and before 0.2.
         files: SHA-256 of every file beside it, by name; null in models of before 0.2.
         intended_use: Begins with :data:`RESEARCH_USE_ONLY`; states if the data are simulated.
     """
@@ -347,6 +322,7 @@ class ModelInfo(VersionedDocument):
     weights_sha256: Text
     selftest: SelfTest | None = None
     int8: Int8 | None = None
+    explanation: ExplanationChecks | None = None
     files: DictOf[Text] | None = None
     licence: Text
     intended_use: _IntendedUse = RESEARCH_USE_ONLY

@@ -149,18 +149,22 @@ class SampleThumbnail(Document):
         file: File name inside ``samples/``.
         role: ``example`` (data exploration), ``before`` (the same before stain normalisation),
             ``augmented`` (as the network saw it in training), ``mistake`` (confident and wrong),
-            ``correct`` (confident and right), ``refused`` (by the gate) or ``pair`` (one of two
-            near-duplicates of the leak audit).
+            ``correct`` (confident and right), ``refused`` (by the gate), ``pair`` (one of two
+            near-duplicates of the leak audit) or ``evidence`` (a mistake or a right prediction,
+            beside its evidence).
         patient: Its patient, empty if unknown.
         magnification: Its magnification, empty if unknown.
-        predicted: For mistakes and right predictions, the decided class.
+        predicted: For mistakes, right predictions and evidence, the decided class.
         refused: For refused images, the gate's reason.
         probability: For these, the probability of the decided class.
         pair: For pairs, the number that both thumbnails share, from 0.
+        is_flat: For evidence, whether its map is flat.
     """
 
     file: str
-    role: Literal["example", "before", "augmented", "mistake", "correct", "refused", "pair"]
+    role: Literal[
+        "example", "before", "augmented", "mistake", "correct", "refused", "pair", "evidence"
+    ]
     path: str
     label: str
     patient: str = ""
@@ -170,6 +174,7 @@ class SampleThumbnail(Document):
     probability: Probability | None = None
     refused: str | None = None
     pair: Count | None = None
+    is_flat: Flag | None = None
 
 
 class SamplesIndex(VersionedDocument):

@@ -121,12 +121,21 @@ def explain(
     feature_maps: Annotated[
         bool, typer.Option("--feature-maps", help="Draw the feature maps, layer by layer, too.")
     ] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Check the default method on the run's held-out images."),
+    ] = False,
     output: Output = None,
     pseudonymise: Pseudonymise = False,
     allow_skipped: AllowSkipped = False,
     as_json: AsJson = False,
 ) -> None:
     """Show where an image speaks for a class, and where against."""
+    if check:
+        has_more = any(
+            (images, method, target, masks, feature_maps, output, pseudonymise, allow_skipped)
+        )
+        return _check_explanations(run_or_model, has_more, as_json)
     from eosin.commands.explain import explain as run_explanation
     from eosin.commands.explain import format_explanations
 
@@ -142,6 +151,20 @@ def explain(
     for line in notes:
         message(line)
     report_skipped(len(result.skipped), result.folder / "skipped.csv", allowed=allow_skipped)
+    return None
+
+
+def _check_explanations(run: Path, has_more: bool, as_json: bool) -> None:
+    from eosin.commands.check_explanations import check_explanations
+    from eosin.core.errors import UsageError
+    from eosin.reporting.sections.evidence import check_facts
+
+    if has_more:
+        raise UsageError("--check takes no images and no other option, only the run folder")
+    result = check_explanations(run)
+    lines = [f"{name}: {text}" for name, text in check_facts(result.checks)]
+    document = {"run": result.run, "report": result.page, "checks": result.checks}
+    print_result([*lines, f"report {result.page}"], document, as_json=as_json)
 
 
 def ensemble(

@@ -19,8 +19,9 @@ import numpy as np
 from eosin.artifacts.layout import OUT_OF_FOLD, ModelFolder, RunFolder
 from eosin.artifacts.manifest import write_manifest
 from eosin.artifacts.metrics import Abstention, SplitMetrics
-from eosin.artifacts.model import EnsembleMember, ModelInfo, Preprocessing, TransferStage
+from eosin.artifacts.model import EnsembleMember, ModelInfo, Preprocessing
 from eosin.artifacts.predictions import logits_table, write_predictions
+from eosin.artifacts.provenance import TransferStage
 from eosin.artifacts.run import Environment, SamplesIndex
 from eosin.artifacts.versioned import write_document
 from eosin.core.display import Shown
@@ -40,6 +41,7 @@ from eosin.ensembling.pooling import (
 from eosin.evaluation import Evaluated, evaluate_predictions
 from eosin.evaluation.drift import profile_samples
 from eosin.experiment.environment import default_output, describe
+from eosin.experiment.explaining import explain_run
 from eosin.experiment.stain import carry_stain
 from eosin.experiment.thumbnails import find_predicted, save_predicted
 from eosin.experiment.writer import Stopwatch, finish_run
@@ -127,7 +129,8 @@ def ensemble(
     profile_samples(ModelFolder(run.model), info.preprocessing, manifest, evaluated)
     if gap > NOTABLE_GAP:
         _LOG.info(format_gap(gap, len(some_of(shared.samples))))
-    _write_predicted(run, evaluated, members[0].info.preprocessing)
+    with watch.stage("explain"):
+        info = _write_predicted(run, evaluated, info, is_held_out=shared.split != OUT_OF_FOLD)
     carry_stain(run, members[0].folder, info.preprocessing.stain, evaluated.samples)
     measured = {shared.split if shared.split == "test" else _NOT_ITSELF: splits[shared.split]}
     finish_run(run, _environment(members, watch), info, splits, measured)
@@ -245,14 +248,21 @@ def _fingerprint(infos: Sequence[ModelInfo]) -> str:
     return found[0] if len(found) == 1 else hashlib.sha256("".join(found).encode()).hexdigest()
 
 
-def _write_predicted(run: RunFolder, evaluated: Evaluated, preprocessing: Preprocessing) -> None:
+def _write_predicted(
+    run: RunFolder, evaluated: Evaluated, info: ModelInfo, *, is_held_out: bool
+) -> ModelInfo:
+    """Write thumbnails of predictions and, of images that no network has seen, evidence maps.
+
+    Returns:
+        ``info`` with the checks of its explanations.
+    """
     chosen = np.isin(
         np.arange(len(evaluated.samples)), np.concatenate(list(find_predicted(evaluated).values()))
     )
     if not chosen.any():
-        return
+        return info
     samples = evaluated.samples.where(chosen)
-    bank, hashes = load_bank(samples, preprocessing)
+    bank, hashes = load_bank(samples, info.preprocessing)
     readable = without(samples, hashes.unreadable)
     chosen = evaluated.samples.frame["path"].isin(readable.frame["path"]).to_numpy()
     shown = replace(
@@ -262,6 +272,7 @@ def _write_predicted(run: RunFolder, evaluated: Evaluated, preprocessing: Prepro
         decided=evaluated.decided[chosen],
     )
     write_document(run.samples_index, SamplesIndex(pictures=save_predicted(run, shown, bank)))
+    return explain_run(run, info, shown, bank, with_maps=is_held_out)
 
 
 def _environment(members: Sequence[FinishedRun], watch: Stopwatch) -> Environment:

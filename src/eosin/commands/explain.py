@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from eosin.artifacts.explanation_checks import ExplanationChecks
 from eosin.artifacts.explanations import ExplanationRecord
 from eosin.artifacts.layout import ExplanationFolder, ModelFolder
 from eosin.artifacts.manifest import write_table
@@ -34,7 +35,7 @@ from eosin.inference.given import Given, Images
 from eosin.privacy.identifiers import Identifiers
 from eosin.privacy.pseudonymise import hide_document, hide_skipped, hide_table, know_samples
 from eosin.reporting.rendering import write_page
-from eosin.reporting.sections.explanations import explanations_page
+from eosin.reporting.sections.explanations import describe_checks, explanations_page
 
 _LOG = logging.getLogger(__name__)
 
@@ -134,6 +135,7 @@ def explain(
         layers=[] if layers is None else layers.names,
         # A run's name may be that of a patient.
         members=[] if pseudonymise else [*explainer.members],
+        checks=_find_checks(opened, explainer.method),
     )
     writer = ExplanationWriter(
         folder,
@@ -171,6 +173,12 @@ def explain(
     )
     result = ExplanationResult(folder.root, table, skipped, record)
     return end_with(result, len(skipped), [folder.skipped], allowed=allow_skipped)
+
+
+def _find_checks(opened: Model, method: str) -> ExplanationChecks | None:
+    """Return the checks of a method on a model, if the model has some of this method."""
+    checks = opened.info.explanation
+    return checks if checks is not None and checks.method == method else None
 
 
 def _find_class(name: str, names: tuple[str, ...]) -> int:
@@ -220,7 +228,12 @@ def format_explanations(result: ExplanationResult) -> tuple[str, list[str]]:
     if "correct" in table:
         n_wrong = int((table["correct"] == False).sum())  # noqa: E712 - or empty without a label
         done += f"; {n_wrong} decided wrongly"
-    notes = [f"{record.method}: {record.settings}", done]
+    notes = [
+        f"{record.method}: {record.settings}",
+        done,
+        "checks of this method on this model:",
+        *(f"  {name}: {text}" for name, text in describe_checks(record)),
+    ]
     if record.chosen:
         notes.insert(0, f"images: {record.chosen}")
     return f"report {folder.page}", notes

@@ -86,7 +86,8 @@ def add_int8(run: FinishedRun, folder: ModelFolder, info: ModelInfo) -> ModelInf
     )
     found = _judge(run, folder, info, (val, judged), calibration)
     _check_loss(found)
-    return info.model_copy(update={"int8": found})
+    # The checks of explanations are those of the network in single precision.
+    return info.model_copy(update={"int8": found, "explanation": None})
 
 
 def _check_loss(found: Int8) -> None:

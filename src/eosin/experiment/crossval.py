@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import pandas as pd
 
@@ -32,6 +34,7 @@ from eosin.evaluation import (
 )
 from eosin.evaluation.drift import write_profile
 from eosin.evaluation.gate import find_passed
+from eosin.experiment.explaining import explain_run
 from eosin.experiment.run import add_gate, fit_split
 from eosin.experiment.split import Division
 from eosin.experiment.stain import Treated, find_unchanged, pool_stain
@@ -184,6 +187,10 @@ def _pool(experiment: Experiment, division: Division, run: RunFolder) -> dict[st
     first = next(iter(division.folds.values()))
     shown = evaluated.get("test", known)
     write_thumbnails(run, replace(division, samples=first.samples), shown, experiment)
+    with experiment.watch.stage("explain"):
+        # The ensemble has seen the images of its folds: each is explained by the fold's network.
+        held_out_by = None if test is not None else partial(_model_of, run)
+        info = explain_run(run, info, shown, experiment.bank, held_out_by)
     measured = {MEMBERS: splits[OUT_OF_FOLD]}
     if test is not None:
         measured = {"test": splits["test"], **measured}
@@ -195,6 +202,12 @@ def _once(samples: Samples) -> Samples:
     """Return each image of out-of-fold predictions once."""
     frame = samples.frame[[name for name in ("path", COPY) if name in samples.frame]]
     return samples.where(~frame.duplicated().to_numpy())
+
+
+def _model_of(run: RunFolder, row: Any) -> tuple[ModelFolder, ModelInfo]:
+    """Return the model that predicted a row of the out-of-fold predictions."""
+    folder = ModelFolder(run.fold(int(row["repeat"]), int(row["fold"])).model)
+    return folder, read_document(folder.info, ModelInfo)
 
 
 def evaluate_folds(

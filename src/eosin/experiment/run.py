@@ -22,6 +22,7 @@ from eosin.evaluation import (
 from eosin.evaluation.drift import write_profile
 from eosin.evaluation.gate import find_passed, fit_gate
 from eosin.experiment.backends import InitialWeights, Origin
+from eosin.experiment.explaining import explain_run
 from eosin.experiment.split import Division
 from eosin.experiment.stain import (
     adopt_reference,
@@ -83,6 +84,8 @@ def fit_split(
         store, rows = experiment.bank.training.store, experiment.bank.of(treated).rows
         write_stain(run, find_unchanged(store, rows, treated), samples.root)
         write_thumbnails(run, division, evaluated["test"], experiment)
+    with watch.stage("explain"):
+        info = explain_run(run, info, evaluated["test"], experiment.bank)
     finish_run(run, describe_training(run, experiment), info, splits, splits)
     return splits
 

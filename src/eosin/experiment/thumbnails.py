@@ -83,7 +83,7 @@ def _saved(
     run: RunFolder, bank: ImageBank | ThumbnailFiles, chosen: Samples, role: str
 ) -> list[SampleThumbnail]:
     return [
-        _save(run, bank, f"{role}-{n:02d}.jpg", image, _describe(chosen, n, role))
+        _save(run, bank, f"{role}-{n:02d}.jpg", image, describe(chosen, n, role))
         for n, image in enumerate(bank.of(chosen)[:])
     ]
 
@@ -115,7 +115,7 @@ def _augmented(
     drawn = policy.draw(seed, 0, index, channels=images.shape[-1])
     images = augment_bytes(images, drawn)
     return [
-        _save(run, bank, f"augmented-{n:02d}.jpg", image, _describe(chosen, n, "augmented"))
+        _save(run, bank, f"augmented-{n:02d}.jpg", image, describe(chosen, n, "augmented"))
         for n, image in enumerate(images)
     ]
 
@@ -129,7 +129,7 @@ def save_predicted(
     for role, rows in find_predicted(evaluated).items():
         for n, row in enumerate(rows):
             one = evaluated.samples.where(np.arange(len(evaluated.samples)) == row)
-            thumbnail = _describe(one, 0, role).model_copy(
+            thumbnail = describe(one, 0, role).model_copy(
                 update={
                     "predicted": one.class_names[evaluated.decided[row]],
                     "probability": float(confidence[row]),
@@ -156,7 +156,7 @@ def _pairs(
     for number, pair in enumerate(chosen[:_PAIRS]):
         for side, path, split in (("a", pair.a, pair.split_a), ("b", pair.b, pair.split_b)):
             one = samples.where(np.arange(len(samples)) == row_of[path])
-            shown = _describe(one, 0, "pair").model_copy(update={"pair": number, "split": split})
+            shown = describe(one, 0, "pair").model_copy(update={"pair": number, "split": split})
             name = f"pair-{number:02d}-{side}.jpg"
             saved.append(_save(run, bank, name, bank.of(one)[:][0], shown))
     return saved
@@ -194,7 +194,8 @@ def _confidence(evaluated: Evaluated) -> FloatArray:
     return np.asarray(evaluated.probabilities[rows, evaluated.decided])
 
 
-def _describe(samples: Samples, row: int, role: str) -> SampleThumbnail:
+def describe(samples: Samples, row: int, role: str) -> SampleThumbnail:
+    """Return the thumbnail of a row, without its file."""
     cells = samples.frame.iloc[row]
     return SampleThumbnail.model_validate(
         {
@@ -218,7 +219,14 @@ def _save(
 ) -> SampleThumbnail:
     small = PillowImage.fromarray(to_thumbnail(image, bank.preprocessing))
     small.thumbnail((_SIDE_PX, _SIDE_PX))
+    return write_thumbnail(run, name, small, thumbnail)
+
+
+def write_thumbnail(
+    run: RunFolder, name: str, picture: PillowImage.Image, thumbnail: SampleThumbnail
+) -> SampleThumbnail:
+    """Write a picture into ``samples/`` as JPEG, and return its entry in the index."""
     stream = io.BytesIO()
-    small.save(stream, format="JPEG", quality=88)
+    picture.save(stream, format="JPEG", quality=88)
     write_bytes(run.samples / name, stream.getvalue(), durable=False)
     return thumbnail.model_copy(update={"file": name})

@@ -14,6 +14,7 @@ log-odds, which is not the log-odds of their mean probability.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from itertools import accumulate
@@ -102,8 +103,9 @@ class Cam:
         large = [enlarge(cells, image.shape[:2]) for cells, _ in maps]
         if len(maps) == 1:
             ((cells, bias),) = maps
-            return Evidence(large[0], {"cells": cells, "bias": bias})
-        return Evidence(average(large, self._shares), {"members": np.stack(large)})
+            return Evidence(large[0], {"cells": cells, "bias": bias}, places=cells.shape)
+        places = max((cells.shape for cells, _ in maps), key=math.prod)
+        return Evidence(average(large, self._shares), {"members": np.stack(large)}, places=places)
 
     def _map(
         self, head: _Head, found: dict[str, FloatArray], target: int

@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image as PillowImage
 
+from eosin.artifacts.model import Embedding, ModelInfo
 from eosin.core.errors import UsageError
 from eosin.core.types import FloatArray, Image
 
@@ -30,11 +31,13 @@ class Evidence:
         map: Float32, shape (H, W) of the network's input.
         parts: Further arrays of the method by name, e.g. each member's map.
         numbers: Further numbers of the method by name, for the table.
+        places: Rows and columns of the map before it is enlarged; its own without enlarging.
     """
 
     map: FloatArray
     parts: Mapping[str, FloatArray] = field(default_factory=lambda: MappingProxyType({}))
     numbers: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    places: tuple[int, int] | None = None
 
     @property
     def is_flat(self) -> bool:
@@ -71,6 +74,15 @@ class Explainer(Protocol):
 
     def explain(self, image: Image, target: int) -> Evidence:
         """Return the evidence for the class ``target`` in an image, uint8 (H, W, C)."""
+
+
+def why_none(info: ModelInfo) -> str:
+    """Return why a model has no evidence maps, empty if it has."""
+    if isinstance(info.preprocessing, Embedding):
+        return "this model takes features, which have no places to explain"
+    if info.preprocessing.magnifications:
+        return "a model of magnification stacks cannot be explained: it has no one image"
+    return ""
 
 
 def refuse(reason: str, what: str) -> UsageError:

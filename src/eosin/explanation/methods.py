@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Any
+from typing import TypeAlias
 
 from eosin.artifacts.layout import ModelFolder
-from eosin.artifacts.model import Embedding, ModelInfo
+from eosin.artifacts.model import ModelInfo
 from eosin.core.errors import MissingPartError, UnknownNameError, UsageError, close_matches
-from eosin.core.types import Image
 from eosin.engine import ARCHITECTURES
 from eosin.explanation.cam import Cam
-from eosin.explanation.evidence import Explainer, refuse
+from eosin.explanation.evidence import Explainer, refuse, why_none
 from eosin.explanation.gradients import EngineGradCam
-from eosin.explanation.occlusion import RISE_MASKS, Occlusion, Rise
+from eosin.explanation.occlusion import RISE_MASKS, Occlusion, Predict, Rise
 from eosin.explanation.views import Views
 from eosin.inference.classifier import Classifier
+
+#: Function that opens a method for a model folder, whose files have been verified.
+OpenMethod: TypeAlias = Callable[[ModelFolder, ModelInfo], Explainer]
 
 METHODS = ("cam", "gradcam", "integrated_gradients", "occlusion", "rise")
 
@@ -48,12 +50,9 @@ def open_explainer(
     if n_masks is not None and (method != "rise" or n_masks < 1):
         raise UsageError(f"only rise takes masks, 1 or more; got {n_masks} for {method or 'none'}")
     info = classifier.info
-    _check_places(info)
     if method is None:
-        try:
-            return _open_map(Cam, folder, info)
-        except UsageError:
-            method = "occlusion"
+        return open_default(folder, info, classifier)
+    _check_places(info)
     if method == "cam":
         return _open_map(Cam, folder, info)
     if method == "gradcam":
@@ -61,17 +60,46 @@ def open_explainer(
         return _open_map(EngineGradCam if is_engine_s else _open_gradcam, folder, info)
     if method == "integrated_gradients":
         return _open_integrated(folder, info)
-    predict, input_px = _calibrated(classifier), info.preprocessing.input_px
+    predict, input_px = calibrated(classifier), info.preprocessing.input_px
     if method == "rise":
         return Rise(predict, input_px, n_masks=n_masks or RISE_MASKS)
     return Occlusion(predict, input_px)
 
 
+def open_default(
+    folder: ModelFolder, info: ModelInfo, classifier: Classifier | None = None
+) -> Explainer:
+    """Open CAM where the network allows it, else occlusion.
+
+    Args:
+        folder: The model folder.
+        info: Its ``model.json``, which need not be written yet.
+        classifier: The model that was opened from it, if it was.
+
+    Raises:
+        UsageError: The model takes no single images; see :func:`why_none`.
+        ArtifactError: Its network does not load.
+    """
+    _check_places(info)
+    try:
+        return _open_map(Cam, folder, info)
+    except UsageError:
+        predict = calibrated(classifier or Classifier(folder.root, info=info))
+        return Occlusion(predict, info.preprocessing.input_px)
+
+
+def open_coarse(folder: ModelFolder, info: ModelInfo) -> Explainer:
+    """Open the default method; occlusion with windows side by side, a quarter of the passes."""
+    found = open_default(folder, info)
+    if not isinstance(found, Occlusion):
+        return found
+    return Occlusion(found.predict, info.preprocessing.input_px, stride_px=found.window_px)
+
+
 def _check_places(info: ModelInfo) -> None:
-    if isinstance(info.preprocessing, Embedding):
-        raise UsageError("this model takes features, which have no places to explain")
-    if info.preprocessing.magnifications:
-        raise UsageError("a model of magnification stacks cannot be explained: it has no one image")
+    reason = why_none(info)
+    if reason:
+        raise UsageError(reason)
 
 
 def _check_float32(info: ModelInfo) -> None:
@@ -111,5 +139,6 @@ def _check_torch(method: str, *packages: str) -> None:
         )
 
 
-def _calibrated(classifier: Classifier) -> Callable[[Image], Any]:
+def calibrated(classifier: Classifier) -> Predict:
+    """Return the function from images, uint8 (N, H, W, C), to calibrated logits (N, K)."""
     return lambda images: classifier.logits(images) / classifier.info.temperature

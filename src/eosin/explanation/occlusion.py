@@ -55,7 +55,7 @@ class Occlusion:
         window_px: int | None = None,
         stride_px: int | None = None,
     ) -> None:
-        self._predict = predict
+        self.predict = predict
         self.window_px = window_px or default_window(input_px)
         self.stride_px = stride_px or max(1, self.window_px // 2)
         self._corners = [
@@ -75,7 +75,7 @@ class Occlusion:
     def explain(self, image: Image, target: int) -> Evidence:
         """Return the evidence for the class ``target`` in an image, uint8 (H, W, C)."""
         fill = _mean_colour(image)
-        whole = float(log_odds(self._predict(image[None]), target)[0])
+        whole = float(log_odds(self.predict(image[None]), target)[0])
         total = np.zeros(image.shape[:2])
         times = np.zeros(image.shape[:2])
         for corners in _batches(self._corners):
@@ -83,7 +83,7 @@ class Occlusion:
             windows = [self._window(corner) for corner in corners]
             for one, window in zip(masked, windows, strict=True):
                 one[window] = fill
-            drops = whole - log_odds(self._predict(masked), target)
+            drops = whole - log_odds(self.predict(masked), target)
             for window, drop in zip(windows, drops, strict=True):
                 total[window] += drop
                 times[window] += 1
@@ -112,7 +112,7 @@ class Rise:
     def __init__(
         self, predict: Predict, input_px: tuple[int, int], *, n_masks: int = RISE_MASKS
     ) -> None:
-        self._predict, self._input_px, self.n_masks = predict, input_px, n_masks
+        self.predict, self._input_px, self.n_masks = predict, input_px, n_masks
         self.settings = (
             f"{n_masks} random masks of {_CELLS} × {_CELLS} cells, each seen with probability "
             f"{_SEEN:g}, the rest filled with the image's mean colour"
@@ -147,7 +147,7 @@ class Rise:
         total = 0.0
         for masks in self.masks():
             mixed = fill + masks[..., None] * (image.astype(np.float32) - fill)
-            scores = log_odds(self._predict(np.rint(mixed).astype(np.uint8)), target)
+            scores = log_odds(self.predict(np.rint(mixed).astype(np.uint8)), target)
             seen += masks.sum(axis=0)
             weighted += np.tensordot(scores, masks, axes=1)
             total += float(scores.sum())

@@ -49,7 +49,8 @@ class Views:
             name: np.mean([_turn_back(one.parts[name], view) for view, one in found], axis=0)
             for name in found[0][1].parts
         }
-        return Evidence(np.mean(maps, axis=0, dtype=np.float32), parts)
+        mean: FloatArray = np.mean(maps, axis=0, dtype=np.float32)
+        return Evidence(mean, parts, places=found[0][1].places)
 
 
 def _turn(image: Image, view: View) -> Image:

@@ -200,6 +200,14 @@ def conformal_sets(probabilities: FloatArray, info: ModelInfo) -> BoolArray | No
     )
 
 
+def n_views(info: ModelInfo) -> int:
+    """Return the number of views of an image that a model averages."""
+    if info.test_time == "none":
+        return 1
+    height, width = info.preprocessing.input_px
+    return 8 if height == width else 4
+
+
 def _views(inputs: FloatArray) -> list[FloatArray]:
     """Return all mirrored and rotated views of inputs (N, C, H, W) that have their shape."""
     height, width = inputs.shape[2:]

@@ -1,4 +1,4 @@
-"""ONNX files without the ``onnx`` package: a static check, the operators, further outputs.
+"""ONNX files without the ``onnx`` package: check, operators, further outputs, permuted weights.
 
 The file is a message of protocol buffers. Its fields are walked in place and their contents
 skipped: nothing is unpacked, no field is read twice, and their number is bounded.
@@ -10,6 +10,8 @@ import mmap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from eosin.core.errors import ArtifactError
 from eosin.core.files import open_file
@@ -28,7 +30,11 @@ _NODE_INPUT, _NODE_OUTPUT, _NODE_TYPE, _NODE_ATTRIBUTE, _NODE_DOMAIN = 1, 2, 4, 
 _VALUE_NAME = 1
 _ATTRIBUTE_TENSOR, _ATTRIBUTE_TENSORS = 5, 10
 _ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS = 6, 11
+_TENSOR_TYPE, _TENSOR_FLOATS, _TENSOR_RAW = 2, 4, 9
 _TENSOR_EXTERNAL, _TENSOR_LOCATION = 13, 14
+#: Bytes of a number of a weight, by ONNX's number of its type: single precision, 8 bits without and
+#: with sign, half precision. Shapes and axes have other types.
+_WEIGHT_BYTES = {1: 4, 2: 1, 3: 1, 10: 2}
 _OWN_DOMAINS = (b"", b"ai.onnx")
 #: Operators whose output differs from run to run.
 _RANDOM = frozenset(
@@ -97,6 +103,19 @@ def add_outputs(content: bytes, names: Iterable[str]) -> bytes:
     return content + _message(_MODEL_GRAPH, outputs)
 
 
+def permute_weights(content: bytes, random: np.random.Generator) -> bytes:
+    """Return the bytes of an ONNX file whose weights are shuffled, each tensor in itself.
+
+    Each layer keeps the distribution of its weights, and nothing of what it has learned. The file
+    is one that :func:`check_graph` accepts.
+    """
+    changed = bytearray(content)
+    for start, end, size in _Walk(content).find_weights():
+        values = np.frombuffer(changed, dtype=f"V{size}", count=(end - start) // size, offset=start)
+        values[:] = random.permutation(values)
+    return bytes(changed)
+
+
 def _message(field: int, content: bytes) -> bytes:
     """Return a field of the kind message or text."""
     return bytes([field << 3 | _NESTED]) + _varint(len(content)) + content
@@ -114,7 +133,7 @@ def _varint(value: int) -> bytes:
 class _Walk:
     """One pass over the fields of a file's bytes."""
 
-    def __init__(self, data: mmap.mmap) -> None:
+    def __init__(self, data: mmap.mmap | bytes) -> None:
         self._data = data
         self._left = _MAX_FIELDS
 
@@ -143,6 +162,22 @@ class _Walk:
                 for inner, _, first, last in self._fields(start, end):
                     if inner == _GRAPH_NODE:
                         yield self._read_node(first, last)
+
+    def find_weights(self) -> Iterator[tuple[int, int, int]]:
+        """Yield where the numbers of each weight start and end, and the bytes of a number."""
+        for number, kind, start, end in self._fields(0, len(self._data)):
+            if number == _MODEL_GRAPH and kind == _NESTED:
+                for inner, _, first, last in self._fields(start, end):
+                    if inner == _GRAPH_TENSOR:
+                        yield from self._find_numbers(first, last)
+
+    def _find_numbers(self, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+        fields = list(self._fields(start, end))
+        kinds = [value for number, kind, value, _ in fields if number == _TENSOR_TYPE and not kind]
+        size = _WEIGHT_BYTES.get(kinds[-1]) if kinds else None
+        for number, kind, first, last in fields:
+            if size and kind == _NESTED and number in (_TENSOR_FLOATS, _TENSOR_RAW):
+                yield first, last, size
 
     def _read_node(self, start: int, end: int) -> Node:
         texts: dict[int, list[str]] = {_NODE_INPUT: [], _NODE_OUTPUT: [], _NODE_TYPE: []}

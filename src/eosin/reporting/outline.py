@@ -139,7 +139,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Tiles:
-    """Gallery of thumbnails; ``look`` is ``"wide"`` for pictures of more than one image."""
+    """Gallery of thumbnails; ``look`` is ``"double"`` for two side by side, ``"wide"`` for more."""
 
     items: Sequence[Tile]
     look: str = ""

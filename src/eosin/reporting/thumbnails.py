@@ -42,13 +42,13 @@ def colour_words(run: FinishedRun) -> str:
     return f"{text} Not shown: {listing(left_out)}." if left_out else text
 
 
-def tiles(run: FinishedRun, role: str) -> Tiles:
-    """Return the thumbnails of one role.
+def tiles(run: FinishedRun, role: str, look: str = "") -> Tiles:
+    """Return the thumbnails of one role, in the look of :class:`Tiles`.
 
     Raises:
         ArtifactError: A thumbnail is damaged.
     """
-    return Tiles([_tile(run, thumbnail) for thumbnail in run.role(role)[:_MOST]])
+    return Tiles([_tile(run, thumbnail) for thumbnail in run.role(role)[:_MOST]], look)
 
 
 def read_thumbnail(path: Path) -> Image.Image:
@@ -75,7 +75,8 @@ def _tile(run: FinishedRun, thumbnail: SampleThumbnail) -> Tile:
 
 def make_tile(image: Image.Image, *, alt: str, title: str, lines: Iterable[str]) -> Tile:
     """Build a thumbnail, scaled down if large; the text arguments are those of :class:`Tile`."""
-    image.thumbnail((_LARGEST_PX, _LARGEST_PX))
+    # Of two pictures side by side, each may be as large as a single one.
+    image.thumbnail((_LARGEST_PX * max(1, round(image.width / image.height)), _LARGEST_PX))
     stream = io.BytesIO()
     # No chroma subsampling: these thumbnails are looked at for their stain.
     image.save(stream, format="JPEG", quality=90, subsampling=0)
@@ -94,11 +95,12 @@ def _words(thumbnail: SampleThumbnail) -> tuple[str, list[str]]:
         return thumbnail.label, [*_present((sure, f"probability {sure}"), (name, name)), *where]
     if thumbnail.role == "refused":
         return thumbnail.refused or "", [f"class {thumbnail.label}", name, *where]
-    if thumbnail.role != "mistake":
+    if thumbnail.role not in {"mistake", "evidence"}:
         return thumbnail.label, [*_present((sure, f"probability {sure}")), *where]
     decided = f"decision: {thumbnail.predicted or 'another class'}"
     title = f"{decided} ({sure})" if sure else decided
-    return title, [f"true class {thumbnail.label}", name, *where]
+    flat = _present((thumbnail.is_flat, "flat map: it points nowhere"))
+    return title, [f"true class {thumbnail.label}", *flat, name, *where]
 
 
 def patient_words(name: str) -> str:
@@ -114,9 +116,10 @@ def _alt(thumbnail: SampleThumbnail) -> str:
         "mistake": "Misclassified microscopy image",
         "correct": "Correctly classified microscopy image",
         "refused": "Refused microscopy image",
+        "evidence": "Microscopy image beside its evidence map",
     }
     words = [f"{kinds[thumbnail.role]} of class {thumbnail.label}"]
-    if thumbnail.role in {"mistake", "correct"} and thumbnail.predicted:
+    if thumbnail.role in {"mistake", "correct", "evidence"} and thumbnail.predicted:
         sure = f" with probability {number(thumbnail.probability)}" if thumbnail.probability else ""
         words.append(f"decision {thumbnail.predicted}{sure}")
     words += _present(
@@ -127,5 +130,5 @@ def _alt(thumbnail: SampleThumbnail) -> str:
     return ", ".join(words)
 
 
-def _present(*pairs: tuple[str, str]) -> Iterable[str]:
+def _present(*pairs: tuple[object, str]) -> Iterable[str]:
     return [text for value, text in pairs if value]

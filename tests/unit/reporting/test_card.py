@@ -12,7 +12,7 @@ from tests.tiny_runs import edit, relist
 
 from eosin.artifacts.manifest import read_manifest, write_table
 from eosin.artifacts.metrics import Metric
-from eosin.artifacts.model import TransferStage
+from eosin.artifacts.provenance import TransferStage
 from eosin.reporting.card.cautions import consequence, failure_points, licences
 from eosin.reporting.card.items import ITEMS, answers
 from eosin.reporting.formatting import metric_text

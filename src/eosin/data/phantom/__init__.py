@@ -17,6 +17,7 @@ from eosin.data.phantom.patients import (
 from eosin.data.phantom.simulation import (
     render_concentrations,
     render_light,
+    render_nuclei,
     render_patch,
     simulate,
     write_phantom,
@@ -31,6 +32,7 @@ __all__ = [
     "mpp",
     "render_concentrations",
     "render_light",
+    "render_nuclei",
     "render_patch",
     "simulate",
     "write_phantom",

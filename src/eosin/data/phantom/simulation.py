@@ -80,6 +80,18 @@ def render_patch(
     return expose(light, patient.optics, patient.scanner, rng)
 
 
+def render_nuclei(
+    patient: Patient, section: int, magnification: str, index: int, size_px: int
+) -> Float32:
+    """Return the share of each pixel of :func:`render_patch` that nuclei cover, (S, S) in 0..1.
+
+    Arguments and errors as for :func:`render_concentrations`.
+    """
+    mpp(magnification, size_px)  # raises if out of range
+    rng = _stream(patient, section, magnification, index, "tissue")
+    return draw_field(patient, Grid(FIELD_UM[magnification], size_px), rng).nuclear[0]
+
+
 def _stream(
     patient: Patient, section: int, magnification: str, index: int, use: str
 ) -> np.random.Generator:
@@ -261,12 +273,19 @@ def draw_morphology(patient: Patient, rng: np.random.Generator) -> tuple[Morphol
     return tissue, level
 
 
-def concentration_map(patient: Patient, grid: Grid, rng: np.random.Generator) -> Float32:
-    """Draw the haematoxylin and eosin of one field of tissue, shape (S, S, 2), 0 or more.
+@dataclass(frozen=True)
+class Field:
+    """Field of tissue before it is stained."""
 
-    The draws depend on the field only, never on its pixels: the same random stream gives the same
-    tissue at any size.
-    """
+    canvas: Canvas
+    tissue: Morphology
+    nuclear: tuple[Float32, Float32]  # coverage by nuclei in 0..1 and their haematoxylin, (S, S)
+    fibres: Float32  # of the stroma, (S, S)
+    thickness: Float32  # factor on all stain, (S, S)
+
+
+def draw_field(patient: Patient, grid: Grid, rng: np.random.Generator) -> Field:
+    """Draw the glands, nests, nuclei and stroma of one field of tissue."""
     tissue, level = draw_morphology(patient, rng)
     angle = float(rng.uniform(0, np.pi))
     fibres = draw_fibres(patient.habit, grid, angle, rng)
@@ -278,8 +297,19 @@ def concentration_map(patient: Patient, grid: Grid, rng: np.random.Generator) ->
         populations.append(canvas.free(cells.files(rng, tissue, grid.field_um, angle), 1.0))
     stromal = cells.stromal_nuclei(rng, tissue, grid.field_um, angle)
     populations.append(canvas.free(stromal, 0.3))
-    nuclear = stamp(join(populations), grid)
-    return _stained(canvas, tissue, patient.habit, nuclear, fibres, thickness)
+    return Field(canvas, tissue, stamp(join(populations), grid), fibres, thickness)
+
+
+def concentration_map(patient: Patient, grid: Grid, rng: np.random.Generator) -> Float32:
+    """Draw the haematoxylin and eosin of one field of tissue, shape (S, S, 2), 0 or more.
+
+    The draws depend on the field only, never on its pixels: the same random stream gives the same
+    tissue at any size.
+    """
+    field = draw_field(patient, grid, rng)
+    return _stained(
+        field.canvas, field.tissue, patient.habit, field.nuclear, field.fibres, field.thickness
+    )
 
 
 def _grow(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -12,14 +13,20 @@ import pandas as pd
 from eosin.artifacts.manifest import write_table
 from eosin.core.errors import DataError, RecipeError
 from eosin.core.files import read_json, write_json
-from eosin.data.phantom.patients import PhantomOptions
-from eosin.data.phantom.simulation import write_phantom
+from eosin.data.phantom.patients import PhantomOptions, draw_patient
+from eosin.data.phantom.simulation import render_nuclei, write_phantom
 from eosin.data.sources.base import DataSetFacts, check_options, register
 
 #: Increase this when a change of the renderer changes its images.
 RENDERER_VERSION = 2
 #: Lists, beside the manifest, the options that made the images.
 OPTIONS_FILE = "phantom.json"
+#: Names that :func:`write_phantom` gives to files.
+_NAME = re.compile(
+    r"P(?P<patient>\d+)-(?P<section>[A-Z])-(?P<magnification>\d+)-(?P<index>\d+)\.png"
+)
+#: A pixel belongs to a nucleus if it is covered by this share or more.
+_COVERED = 0.5
 
 
 def parse_options(options: Mapping[str, Any]) -> PhantomOptions:
@@ -55,6 +62,25 @@ def collect_phantom(root: Path, options: Mapping[str, Any]) -> Any:
     # Written last: a folder with a manifest is complete.
     write_table(table_path, table)
     return table.astype(str)
+
+
+def find_nuclei(path: Path, size_px: int) -> Any:
+    """Return where the nuclei of an image of a phantom are: a mask (size_px, size_px).
+
+    The image's file is not read: the field is simulated once more, from the options beside the
+    manifest. None if the path is not one of a phantom that this version simulates.
+    """
+    found = _NAME.fullmatch(path.name)
+    options_path = path.parents[2] / OPTIONS_FILE if len(path.parents) > 2 else path
+    if found is None or not options_path.is_file():
+        return None
+    options = dict(read_json(options_path))
+    if options.pop("renderer", None) != RENDERER_VERSION:
+        return None
+    patient = draw_patient(parse_options(options), int(found["patient"]))
+    section = ord(found["section"]) - ord("A")
+    cover = render_nuclei(patient, section, found["magnification"], int(found["index"]), size_px)
+    return cover >= _COVERED
 
 
 register(

@@ -13,7 +13,8 @@ from typing import Any, Literal, Protocol
 from eosin.artifacts.layers import LayerTable
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.metrics import Threshold
-from eosin.artifacts.model import RESEARCH_USE_ONLY, ModelInfo, Preprocessing, TransferStage
+from eosin.artifacts.model import RESEARCH_USE_ONLY, ModelInfo, Preprocessing
+from eosin.artifacts.provenance import TransferStage
 from eosin.artifacts.stain import FITTED_ON, StainReference
 from eosin.artifacts.versioned import read_document
 from eosin.core.files import sha256_file

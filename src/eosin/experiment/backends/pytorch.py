@@ -11,7 +11,8 @@ from torch import nn
 from eosin.artifacts.integrity import verify_files
 from eosin.artifacts.layers import LayerTable
 from eosin.artifacts.layout import ModelFolder, RunFolder
-from eosin.artifacts.model import ModelInfo, Preprocessing, TransferStage
+from eosin.artifacts.model import ModelInfo, Preprocessing
+from eosin.artifacts.provenance import TransferStage
 from eosin.core.errors import RecipeError
 from eosin.core.registry import NetworkSpec
 from eosin.core.text import quantity

@@ -11,14 +11,11 @@ from eosin.core.text import count, listing, quantity
 from eosin.explanation.evidence import FLAT
 from eosin.reporting.formatting import below, common_folder, number, reason_alone, shorten, signed
 from eosin.reporting.outline import Facts, Page, Section, Table, Text, Tile, Tiles, make_table
+from eosin.reporting.sections.evidence import CAUTION, check_facts
 
 #: Rows of the tables; the rest is in ``explanations.csv`` and ``skipped.csv``.
 _MOST_ROWS = 200
 _NAME_WIDTH = 60
-_CAUTION = (
-    "A map shows what this model's output depends on, not where a tumour is. It can be wrong, and"
-    " a plausible map is no proof that the model is right."
-)
 
 
 #: Groups of images, in the order of the page; of these without a label the last.
@@ -91,7 +88,7 @@ def explanations_page(
         name=record.model,
         tab=f"{record.model}: explanations · Eosin",
         verdict=verdict,
-        masthead=Section("", Text(_CAUTION, look="about")),
+        masthead=Section("", Text(CAUTION, look="about")),
         sections=(
             *(
                 Section(
@@ -106,6 +103,7 @@ def explanations_page(
             ),
             _layers(record, pictures),
             Section("Method", Facts(_facts(record))),
+            Section("Checks of this method on this model", Facts(describe_checks(record))),
             Section("Table", _table(table), fold="closed"),
             _unreadable(skipped),
         ),
@@ -130,6 +128,13 @@ def _layers(record: ExplanationRecord, pictures: Pictures) -> Section:
         " The folder feature_maps has all images."
     )
     return Section("Feature maps", Text(words if shown else "", look="small"), *shown)
+
+
+def describe_checks(record: ExplanationRecord) -> list[tuple[str, str]]:
+    """Return the checks of the method on the model, or that there are none."""
+    if record.checks is None:
+        return [("Checks", f"None of {record.method} on this model.")]
+    return check_facts(record.checks)
 
 
 def _facts(record: ExplanationRecord) -> list[tuple[str, str]]:

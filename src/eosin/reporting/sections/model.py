@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from eosin.artifacts.layout import ModelFolder
-from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing, TransferStage
+from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing
+from eosin.artifacts.provenance import TransferStage
 from eosin.artifacts.stain import FITTED_ON, SeparationReference, StainReference
 from eosin.core.text import count, listing, quantity
 from eosin.reporting.formatting import amount, number, times
