@@ -163,6 +163,8 @@ def test_the_number_of_masks_can_be_chosen(command, tiny_run, two, tmp_path):
     refused = command("explain", tiny_run, two[0], "--masks", "40", "-o", tmp_path / "b")
     assert refused.status in {1, 2}
     assert "rise" in refused.complaint
+    with pytest.raises(eosin.UsageError, match="0"):
+        eosin.explain(tiny_run, two[0], method="rise", masks=0, output=tmp_path / "b")
 
 
 def test_no_image_is_an_error_where_some_were_asked_for(tiny_run, tmp_path):

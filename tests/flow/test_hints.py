@@ -391,6 +391,13 @@ SCENARIOS = [
         lambda w: ["explain", w.folds, "-o", w.here / "maps"],
     ),
     Scenario(
+        "Add --method rise",
+        lambda w: [
+            *("explain", w.run, next(w.images.rglob("*.png"))),
+            *("--masks", "9", "-o", w.here / "maps"),
+        ],
+    ),
+    Scenario(
         "evidence.py: Use --method occlusion",
         lambda w: [
             "explain",

@@ -140,7 +140,8 @@ class ExplanationWriter:
         row: dict[str, Any],
         lines: tuple[str, ...],
     ) -> None:
-        member = f"; feature maps of {layers.member}" if layers.member else ""
+        member = "the first member" if self._known is not None else layers.member
+        member = f"; feature maps of {member}" if layers.member else ""
         drawn = draw_feature_maps(picture, layers.find(image), (lines[0], f"{lines[1]}{member}"))
         write_bytes(self._folder.layers(row["file"]), _encode(drawn), durable=False)
         alt = f"Feature maps of the image {lines[0]}, layer by layer"

@@ -15,10 +15,10 @@ import torch
 
 from eosin.artifacts.layout import ModelFolder
 from eosin.artifacts.model import ModelInfo
-from eosin.core.text import quantity
+from eosin.core.text import listing, quantity
 from eosin.core.types import FloatArray, Image
 from eosin.explanation.evidence import Evidence, average, enlarge
-from eosin.explanation.feature_layer import find_feature_layer
+from eosin.explanation.feature_layer import FeatureLayer, find_feature_layer
 from eosin.explanation.members import name_members, share_of_members
 from eosin.images.preprocess import to_input
 from eosin.networks.loading import load_network, take_apart
@@ -51,12 +51,13 @@ class GradCam:
             leaf.network.requires_grad_(False)
             own_px = tuple(leaf.prepare(probe).shape[2:])
             self._layers.append(find_feature_layer(leaf.network, channels, (own_px[0], own_px[1])))
-        n, first = len(self._leaves), self._layers[0]
+        n = len(self._leaves)
         mean = "" if n == 1 else f"mean over {quantity(n, 'member')} of "
-        _, height, width = first.shape
+        # Members of one architecture have the same.
+        outputs = listing(dict.fromkeys(map(_describe, self._layers)))
         self.settings = (
-            f"{mean}the output of {first.name} ({height} × {width} places), each map times the sum "
-            "of the log-odds' derivatives with respect to it"
+            f"{mean}the output of {outputs}, each map times the sum of the log-odds' derivatives "
+            "with respect to it"
         )
 
     def explain(self, image: Image, target: int) -> Evidence:
@@ -84,6 +85,11 @@ class GradCam:
         slope = layer.channels_first(gradient)[0].sum((1, 2))
         cells: FloatArray = torch.einsum("chw,c->hw", features, slope).numpy()
         return cells
+
+
+def _describe(layer: FeatureLayer) -> str:
+    _, height, width = layer.shape
+    return f"{layer.name} ({height} × {width} places)"
 
 
 def log_odds_of(logits: torch.Tensor, target: int) -> torch.Tensor:

@@ -47,8 +47,10 @@ def open_explainer(
     if method is not None and method not in METHODS:
         hint = close_matches(method, METHODS) or f"One of {', '.join(METHODS)}"
         raise UnknownNameError(f"unknown method {method!r}", hint=hint)
-    if n_masks is not None and (method != "rise" or n_masks < 1):
-        raise UsageError(f"only rise takes masks, 1 or more; got {n_masks} for {method or 'none'}")
+    if n_masks is not None and method != "rise":
+        raise UsageError("masks are those of rise", hint="Add --method rise")
+    if n_masks is not None and n_masks < 1:
+        raise UsageError(f"rise needs 1 mask or more, got {n_masks}")
     info = classifier.info
     if method is None:
         return open_default(folder, info, classifier)
