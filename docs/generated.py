@@ -67,6 +67,7 @@ EXAMPLES: dict[str, Any] = {
     "evaluate.target_recall": 0.95,
     "evaluate.alpha": 0.05,
     "evaluate.gate": False,
+    "evaluate.robustness": True,
 }
 
 

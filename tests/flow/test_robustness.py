@@ -1,5 +1,7 @@
 """``evaluate --robustness``: seven changes, five severities, paired differences."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +90,37 @@ def test_folds_are_changed_for_each_fold_s_model(run_of, tmp_path):
 def test_the_same_seed_gives_the_same_numbers(measured, run_of, tmp_path):
     again = eosin.evaluate(run_of("grouped"), robustness=True, output=tmp_path / "a")
     assert again.robustness == measured.robustness
+
+
+def test_a_recipe_asks_for_it_and_the_card_shows_it(tiny_values, tmp_path):
+    values = tiny_values(tmp_path / "phantom")
+    values["train"]["epochs"] = 1
+    values["evaluate"] |= {"robustness": True}
+    run = eosin.train(recipe_from_dict(values), output=tmp_path / "run").run
+    found = read_document(run / "robustness.json", Robustness)
+    assert found.split == "test"
+    again = eosin.evaluate(run, robustness=True, output=tmp_path / "a")
+    assert again.robustness == found
+    for page in (run / "report.html", run / "model" / "card.html"):
+        text = page.read_text(encoding="utf-8")
+        assert all(
+            change.title in text.lower() or change.title in text for change in CORRUPTIONS.values()
+        )
+    (run / "robustness.json").unlink()
+    eosin.train(resume=run)
+    assert read_document(run / "robustness.json", Robustness) == found
+
+
+def test_models_of_other_inputs_are_refused(command, tmp_path, tiny_run):
+    model = shutil.copytree(tiny_run / "model", tmp_path / "model")
+    info = json.loads((model / "model.json").read_text())
+    info["preprocessing"]["planes"] = {"chosen": [0, 1, 2], "n_stored": 3, "bits": 8}
+    info["modality"] = "fluorescence"
+    info["preprocessing"]["channels"] = ["a", "b", "c"]
+    (model / "model.json").write_text(json.dumps(info))
+    done = command("evaluate", model, "--data", tiny_run / "manifest.csv", "--robustness")
+    assert done.status != 0
+    assert tells(done.complaint, "brightfield", "fluorescence")
 
 
 def test_page_and_terminal_say_it(run_of, tmp_path, command):

@@ -23,14 +23,14 @@ from eosin.artifacts.robustness import Robustness
 from eosin.artifacts.versioned import read_document, write_document
 from eosin.commands.report import leaving
 from eosin.core.display import Shown
-from eosin.core.errors import ArtifactError, ManifestError, UsageError, close_matches, end_with
+from eosin.core.errors import ArtifactError, UsageError, end_with
 from eosin.core.files import check_output, prepare_output
 from eosin.core.types import SPLITS, ImageReference, Samples, change_parts
 from eosin.data.audit import FileHashes
 from eosin.data.external import EXTERNAL, read_external
 from eosin.evaluation import Evaluated, evaluate_predictions, evaluated_by, pool_folds
 from eosin.evaluation.drift import find_drift
-from eosin.evaluation.robustness import change_images, measure_robustness
+from eosin.evaluation.robustness import change_images, check_changeable, measure_robustness
 from eosin.experiment.copies import bank_of_copies
 from eosin.experiment.environment import default_output
 from eosin.experiment.features import load_features
@@ -43,8 +43,8 @@ from eosin.recipe.schema import EvaluateSection, Recipe
 from eosin.reporting import write_report
 from eosin.reporting.terminal import split_facts
 from eosin.runs.finished import FinishedRun
+from eosin.runs.held_out import find_model, own_parts
 from eosin.runs.overlap import audit_overlap
-from eosin.runs.relocation import find_needed_images
 
 
 @dataclass(frozen=True, repr=False)
@@ -180,7 +180,7 @@ def _evaluate(
     folder: Path,
 ) -> Assessment:
     run = FinishedRun(run_or_model)
-    model = _find_model(run.folder)
+    model = find_model(run.folder)
     if external.manifest is None:
         _check_own_data(run.folder, is_mapped=external.is_mapped)
     with hinting():
@@ -193,14 +193,14 @@ def _evaluate(
             raise UsageError(f"the prevalence must be between 0 and 1, got {prevalence:g}")
         section = section.model_copy(update={"prevalence": prevalence})
     check_output(folder)
+    if robustness:
+        check_changeable(read_document(ModelFolder(model).info, ModelInfo).preprocessing)
     if external.manifest is not None:
         info = read_document(ModelFolder(model).info, ModelInfo)
         samples = external.read(info)
         parts = [(model, samples, EXTERNAL)]
-    elif run.has_folds or (run.folder.folds.is_dir() and split == OUT_OF_FOLD):
-        parts = _fold_parts(run, split)
     else:
-        parts = [(model, own_split(run, split), split)]
+        parts = own_parts(run, split)
     if features is None and recipe is not None and recipe.model.table is not None:
         features = Path(recipe.model.table)
     copied = recipe is not None and external.manifest is None and recipe.augment.copies_before_split
@@ -210,19 +210,36 @@ def _evaluate(
     audit = None
     if external.manifest is not None:
         audit = audit_overlap(run, info.preprocessing, (samples, found[0].hashes), folder)
-    changed = None
-    if robustness:
-
-        def predict(name: str, severity: int) -> Evaluated:
-            return _pool(
-                [part.predict(change_images(part.bank, name, severity, seed)) for part in found],
-                section,
-            )
-
-        changed = measure_robustness(
-            evaluated, predict, parts[0][2], resamples=section.resamples, seed=seed
-        )
+    changed = _change(found, evaluated, parts[0][2], section, seed) if robustness else None
     return _write(RunFolder(prepare_output(folder)), evaluated, metrics, found, audit, changed)
+
+
+def add_robustness(root: Path) -> None:
+    """Measure a finished run on its changed held-out images: ``robustness.json`` in its folder.
+
+    Raises:
+        EosinError: The run is damaged, its images are gone, or are no brightfield images.
+    """
+    run = FinishedRun(root)
+    recipe = run.recipe
+    if recipe is None:
+        raise ArtifactError(f"{root} has no recipe")
+    split = OUT_OF_FOLD if run.has_folds else "test"
+    copied = recipe if recipe.augment.copies_before_split else None
+    found = [_evaluate_part(*part, None, copied) for part in own_parts(run, split)]
+    evaluated = _pool([part.evaluated for part in found], recipe.evaluate)
+    changed = _change(found, evaluated, split, recipe.evaluate, recipe.seed)
+    write_document(run.folder.robustness, changed)
+
+
+def _change(
+    parts: list[_Part], unchanged: Evaluated, split: str, section: EvaluateSection, seed: int
+) -> Robustness:
+    def predict(name: str, severity: int) -> Evaluated:
+        changed = [part.predict(change_images(part.bank, name, severity, seed)) for part in parts]
+        return _pool(changed, section)
+
+    return measure_robustness(unchanged, predict, split, resamples=section.resamples, seed=seed)
 
 
 def _pool(parts: list[Evaluated], section: EvaluateSection) -> Evaluated:
@@ -240,61 +257,6 @@ def _check_own_data(run: RunFolder, *, is_mapped: bool) -> None:
             f"{run.root} is a model folder, which contains no images",
             hint="Name a manifest with --data MANIFEST.csv",
         )
-
-
-def _find_model(run: RunFolder) -> Path:
-    """Return the model folder: the given folder itself, or the run's."""
-    if ModelFolder(run.root).info.exists():
-        return run.root
-    if ModelFolder(run.model).info.exists():
-        return run.model
-    if run.recipe.exists():
-        raise ArtifactError(
-            f"the run {run.root} is not finished: it has no model yet",
-            hint=f"To resume: {run.resume_command}",
-        )
-    what = "is not a run or model folder" if run.root.exists() else "does not exist"
-    raise ArtifactError(
-        f"{run.root} {what}", hint="Name a folder created by `eosin train`, or its model folder"
-    )
-
-
-def own_split(run: FinishedRun, split: str) -> Samples:
-    """Return the rows of a split of a run, with the present paths of their images.
-
-    Raises:
-        EosinError: The run has no such split, or its images are not found.
-    """
-    info, samples = run.info, run.stored_samples
-    if not isinstance(info.preprocessing, Embedding):
-        samples = find_needed_images(run.folder, samples)
-    if "split" not in samples.frame:
-        raise ManifestError(
-            f"{run.folder.manifest} has no split",
-            hint="Name other images with --data MANIFEST.csv",
-        )
-    part = samples.part(split)
-    if len(part) == 0:
-        known = sorted(set(samples.frame["split"]))
-        raise UsageError(f"{run.root} has no split {split!r}", hint=close_matches(split, known))
-    return replace(part, class_names=info.class_names, positive=info.positive)
-
-
-def _fold_parts(run: FinishedRun, split: str) -> list[tuple[Path, Samples, str]]:
-    if split not in {"test", OUT_OF_FOLD}:
-        raise UsageError(
-            f"a run with folds has the split {OUT_OF_FOLD!r}, not {split!r}",
-            hint="Name one fold's run folder for its own splits",
-        )
-    if not run.folds:
-        raise ArtifactError(f"{run.folder.folds} contains no folds")
-    parts = []
-    for fold in run.folds:
-        check_run_files(fold.folder, (fold.folder.manifest,))
-        samples = own_split(fold, "test")
-        frame = samples.frame.assign(split=OUT_OF_FOLD)
-        parts.append((fold.folder.model, replace(samples, frame=frame), OUT_OF_FOLD))
-    return parts
 
 
 def _evaluate_part(

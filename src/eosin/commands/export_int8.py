@@ -13,7 +13,6 @@ from eosin.artifacts.integrity import check_run_files, hinting
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.metrics import Metric
 from eosin.artifacts.model import ModelInfo
-from eosin.commands.evaluate import own_split
 from eosin.core.errors import ArtifactError, UsageError
 from eosin.core.seeding import generator
 from eosin.core.text import of_groups, quantity, unit_of
@@ -37,6 +36,7 @@ from eosin.metrics.summary import count_patients, summarise
 from eosin.recipe.schema import EvaluateSection
 from eosin.reporting.formatting import metric_text
 from eosin.runs.finished import FinishedRun
+from eosin.runs.held_out import own_split
 
 _LOG = logging.getLogger(__name__)
 

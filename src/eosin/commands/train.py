@@ -20,6 +20,7 @@ from eosin.artifacts.audit import AuditReport
 from eosin.artifacts.layout import RunFolder
 from eosin.artifacts.metrics import SplitMetrics, read_metrics
 from eosin.artifacts.tables import is_table
+from eosin.commands.evaluate import add_robustness
 from eosin.core.display import Shown
 from eosin.core.errors import (
     InterruptedRunError,
@@ -152,6 +153,9 @@ def train(
                 fit = fit_folds if division.folds else fit_split
                 metrics = fit(experiment, division, run)
     with _resumable(run):
+        if resolved.evaluate.robustness and not run.robustness.exists():
+            _LOG.info("Measuring robustness")
+            add_robustness(run.root)
         _LOG.info("Writing the report")
         write_report(run.root)
     lists = tuple(path for path, files in unread.items() if files)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from eosin.artifacts.metrics import Metric
+from eosin.artifacts.model import Embedding, Preprocessing
 from eosin.artifacts.predictions import count_images
 from eosin.artifacts.robustness import ChangedMetrics, ChangeResult, Robustness
 from eosin.core.errors import UsageError
@@ -64,6 +65,20 @@ def measure_robustness(
     )
 
 
+def check_changeable(preprocessing: Preprocessing) -> None:
+    """Check that a model takes brightfield images, for which the changes are made.
+
+    Raises:
+        UsageError: It takes fluorescence channels or features.
+    """
+    if isinstance(preprocessing, Embedding) or preprocessing.planes is not None:
+        taken = "features" if isinstance(preprocessing, Embedding) else "fluorescence channels"
+        raise UsageError(
+            f"robustness is measured by changes of brightfield images, and the model takes {taken}",
+            hint="Leave --robustness out",
+        )
+
+
 def change_images(bank: ImageBank, name: str, severity: int, seed: int) -> ImageBank:
     """Return the images under a change; its random numbers depend on seed, change and image alone.
 
@@ -72,12 +87,7 @@ def change_images(bank: ImageBank, name: str, severity: int, seed: int) -> Image
         name: Of the change.
         severity: From 1 to 5.
         seed: The run's seed.
-
-    Raises:
-        UsageError: The images are no brightfield images.
     """
-    if bank.preprocessing.planes is not None:
-        raise UsageError("robustness is measured on brightfield images; this model takes others")
     names = {row: cell for cell, row in bank.rows.items()}
     change = CORRUPTIONS[name].change
 

@@ -276,6 +276,7 @@ class EvaluateSection(Section):
         alpha: Fraction of images of each class whose label the conformal set may miss.
         gate: Abstain on images that differ from the training images: blank, blurred, inked, of
             another stain or scale, or of another kind.
+        robustness: Measure the model on changed test images, too; the page and the card show it.
     """
 
     resamples: Annotated[int, Field(ge=100, le=100_000)] = 2000
@@ -286,6 +287,7 @@ class EvaluateSection(Section):
     abstain: bool = True
     alpha: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.10
     gate: bool = True
+    robustness: bool = False
 
 
 class Recipe(Section):
