@@ -100,11 +100,14 @@ def _row_of(paths: Any, path: str) -> Any:
 
 
 def _from(folder: Path) -> Callable[[str], str]:
-    return lambda part: str((folder / part).resolve())
+    return lambda part: _key(str(folder / part))
 
 
 def _key(cell: str) -> str:
-    return os.path.realpath(cell)
+    try:
+        return os.path.realpath(cell)
+    except ValueError:  # a name that no file can have
+        return cell
 
 
 def _labels_of(entry: Path | pd.DataFrame | str) -> Iterator[tuple[str, str]]:

@@ -62,6 +62,8 @@ def describe_prediction(row: Any, record: ExplanationRecord) -> tuple[str, ...]:
     evidence = f"log-odds {signed(float(row['log_odds']))}; {record.method}"
     if row["flat"]:
         evidence += f"; flat map: no two places differ by more than {FLAT:g}"
+    if "completeness_gap" in row:
+        evidence += f", completeness gap {signed(float(row['completeness_gap']))}"
     return head, rule, evidence
 
 
