@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from eosin.core.places import disable_telemetry
 
 if TYPE_CHECKING:
+    from eosin.commands.bench import bench as bench
     from eosin.commands.check_explanations import check_explanations as check_explanations
     from eosin.commands.compare import compare as compare
     from eosin.commands.convert import convert as convert
@@ -79,6 +80,7 @@ _EXPORTS = {
     "UnknownNameError": "eosin.core.errors",
     "UsageError": "eosin.core.errors",
     "audit": "eosin.commands.data_audit",
+    "bench": "eosin.commands.bench",
     "cache": "eosin.commands.data_cache",
     "check": "eosin.commands.data_check",
     "check_explanations": "eosin.commands.check_explanations",
@@ -123,6 +125,7 @@ __all__ = [
     "UnknownNameError",
     "UsageError",
     "audit",
+    "bench",
     "cache",
     "check",
     "check_explanations",

@@ -11,9 +11,9 @@ from eosin.core import errors
 
 LONGEST_FILE = 400
 VERBS = {
-    "audit", "cache", "check", "check_explanations", "compare", "convert", "demo", "doctor",
-    "ensemble", "evaluate", "explain", "export", "fetch", "list", "load", "load_run", "manifest",
-    "models", "plan", "predict", "recipes", "report", "reproduce", "train",
+    "audit", "bench", "cache", "check", "check_explanations", "compare", "convert", "demo",
+    "doctor", "ensemble", "evaluate", "explain", "export", "fetch", "list", "load", "load_run",
+    "manifest", "models", "plan", "predict", "recipes", "report", "reproduce", "train",
 }  # fmt: skip
 # Each of these runs code that a file brings along.
 UNPICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}

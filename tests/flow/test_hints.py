@@ -30,8 +30,10 @@ from eosin.recipe import recipe_from_dict
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "eosin"
-VERBS = "compare|convert|data|demo|doctor|ensemble|evaluate|explain|export|models|predict|recipes"
-VERBS += "|report|reproduce|train"
+VERBS = (
+    "bench|compare|convert|data|demo|doctor|ensemble|evaluate|explain|export|models|predict|recipes"
+)
+VERBS += "|report|reproduce|train|bench"
 #: What somebody would type.
 TYPED = re.compile(
     rf"(?<![-\w])(--[a-z]+\b|--\{{\}}|-o\b|eosin (?:{VERBS})\b|pip install\b|export [A-Z{{])"

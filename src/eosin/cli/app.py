@@ -194,7 +194,7 @@ def train(
 
 for _command in (
     *(runs.evaluate, runs.explain, runs.ensemble, runs.compare, runs.reproduce, runs.report),
-    runs.export,
+    *(runs.export, runs.bench),
 ):
     app.command()(_command)
 

@@ -291,3 +291,17 @@ def export(
 
     result = run_export(run_or_model, to=to, mpp=mpp, int8=int8, output=output)
     print_result(format_result(result), result, as_json=as_json)
+
+
+def bench(
+    networks: Annotated[
+        list[str], typer.Argument(metavar="NAME_OR_MODEL…", help="Networks, model or run folders.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Measure size, speed and memory of networks on this machine."""
+    from eosin.commands.bench import bench as run_bench
+    from eosin.commands.bench import format_result
+
+    result = run_bench(networks)
+    print_result(format_result(result), result, as_json=as_json)
