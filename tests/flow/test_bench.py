@@ -105,7 +105,7 @@ def test_without_pytorch_a_folder_is_measured_and_a_name_is_not(monkeypatch, tin
 def test_a_process_that_ends_is_told():
     process = Process(Job("float32", {"kind": "folder"}))
     process.start()
-    time_batches([process], 1, 1)
+    time_batches([process], 1)
     process.stop()
     assert tells(process.speed().reason, "the process ended", "KeyError")
     absent = Process(Job("float32", {"kind": "onnx", "network": "none", "shape": [1, 2, 3]}))

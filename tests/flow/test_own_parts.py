@@ -47,6 +47,13 @@ def test_a_plugin_that_is_missing_is_named(command, plugin):
             assert tells(str(caught.value.hint), "--plugin", "MODULE")
 
 
+def test_an_own_network_is_measured_in_every_precision(command, plugin):
+    result = command("bench", "mine", "--plugin", plugin, "--json")
+    assert result.status == 0, result.err
+    (network,) = json.loads(result.out)["networks"]
+    assert [speed["reason"] for speed in network["speeds"]] == [""] * 4
+
+
 def test_an_own_metric_is_printed_and_does_not_rank_runs(command, plugin, tiny_run):
     result = command("evaluate", tiny_run, "--plugin", plugin, "-o", "made")
     assert result.status == 0

@@ -295,7 +295,7 @@ def export(
 
 def bench(
     networks: Annotated[
-        list[str], typer.Argument(metavar="NAME_OR_MODEL…", help="Networks, model or run folders.")
+        list[str], typer.Argument(help="Names of networks, model folders or run folders.")
     ],
     as_json: AsJson = False,
 ) -> None:

@@ -19,6 +19,7 @@ from eosin.artifacts.versioned import read_document
 from eosin.commands.bench_processes import (
     BATCHES,
     LEAST,
+    LEAST_BATCHES,
     MOST_SECONDS,
     ROUNDS,
     STEPS,
@@ -33,6 +34,7 @@ from eosin.commands.bench_worker import BATCH
 from eosin.commands.load import find_model
 from eosin.core.display import Shown
 from eosin.core.errors import ArtifactError, UsageError
+from eosin.core.plugins import loaded_plugins
 from eosin.core.seeding import generator
 from eosin.core.text import Content, TextTable, as_list, mebibytes
 from eosin.core.threads import thread_limit
@@ -48,13 +50,15 @@ _CALIBRATED_ON = 8
 _ABSENT = "–"
 RULES = (
     f"Cold: a new process, from its start to the first result. Warm: {WARM_UP} single images, then "
-    f"{ROUNDS} timed ones (fewer if they take more than {MOST_SECONDS:.0f} s, at least {LEAST}), "
-    "the precisions of a network in turn, after a pause: median and 95th percentile. "
-    f"images/s: median of {BATCHES} batches of {BATCH}, after one. Peak: memory of the process.",
+    f"{ROUNDS} timed ones, the precisions of a network in turn, after a pause: median and 95th "
+    f"percentile. images/s: median of {BATCHES} batches of {BATCH}, after one. Peak: memory of the "
+    "process, with Python and its libraries.",
+    f"Training step: forward, backward and AdamW on {BATCH} images in float32, on the CPU, without "
+    f"reading or augmentation; median of {STEPS} after one.",
+    f"What takes more than {MOST_SECONDS:.0f} s is timed less often: single images at least "
+    f"{LEAST} times, batches {LEAST_BATCHES} times.",
     "A model folder is timed from decoded pixels to probabilities, a named network by itself, with "
     "random weights and for INT8 calibrated on random images: its speed and size alone count.",
-    f"Training step: forward, backward and AdamW on {BATCH} images in float32, on the CPU, without "
-    f"reading or augmentation; median of {STEPS} after {WARM_UP}.",
     "FLOPs: 2 × MACs (multiply-accumulates of convolutions and dense layers, one image).",
 )
 
@@ -201,7 +205,7 @@ def _open_name(name: str, place: Path) -> _Subject:
     except ArtifactError as error:
         jobs.append(Job("int8", reason=error.message))
     in_torch = {"folder": None, "name": name, "shape": shape, "num_classes": spec.num_classes}
-    jobs += _torch_jobs(in_torch)
+    jobs += _torch_jobs({**in_torch, "plugins": loaded_plugins})
     macs = count_macs(network, side, channels)
     return _Subject(name, (side, side), count_params(network), macs, jobs)
 
@@ -228,7 +232,7 @@ def _measure(subject: _Subject) -> NetworkCosts:
         for one in predicting:
             one.stop()
         training.start()
-        time_batches([training], WARM_UP - 1, STEPS)
+        time_batches([training], STEPS, n_before=0)
     finally:
         for one in processes:
             one.stop()

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -20,8 +19,8 @@ from eosin.commands.bench_worker import BATCH
 WARM_UP = 3
 #: Timed single images, and batches.
 ROUNDS, BATCHES, STEPS = 20, 3, 5
-#: Once at least this many are timed, single images stop after so many seconds.
-LEAST, MOST_SECONDS = 5, 30.0
+#: Once at least this many are timed, they stop after so many seconds.
+LEAST, LEAST_BATCHES, MOST_SECONDS = 5, 2, 30.0
 #: Seconds before each timed single image: threads of the process before it stop spinning.
 _PAUSE = 0.02
 
@@ -148,7 +147,7 @@ class Process:
         )
 
 
-def time_predictions(processes: Sequence[Process]) -> None:
+def time_predictions(processes: list[Process]) -> None:
     """Time single images, then batches, each process in turn."""
     for one in processes:
         for _ in range(WARM_UP):
@@ -160,13 +159,16 @@ def time_predictions(processes: Sequence[Process]) -> None:
         for one in processes:
             time.sleep(_PAUSE)
             one.singles += filter(None, [one.run(1)])
-    time_batches(processes, 1, BATCHES)
+    time_batches(processes, BATCHES)
 
 
-def time_batches(processes: Sequence[Process], n_before: int, n_timed: int) -> None:
+def time_batches(processes: list[Process], n_timed: int, n_before: int = 1) -> None:
     """Time batches, each process in turn, after some that are not timed."""
-    for number in range(n_before + n_timed):
+    for one in processes * n_before:
+        one.run(BATCH)
+    start = time.perf_counter()
+    for number in range(n_timed):
+        if number >= LEAST_BATCHES and time.perf_counter() - start > MOST_SECONDS:
+            break
         for one in processes:
-            seconds = one.run(BATCH)
-            if seconds is not None and number >= n_before:
-                one.batches.append(seconds)
+            one.batches += filter(None, [one.run(BATCH)])

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from eosin.core.errors import EosinError
+from eosin.core.plugins import load_plugin
 from eosin.core.seeding import generator
 from eosin.core.threads import thread_limit
 from eosin.core.types import FloatArray
@@ -136,6 +137,8 @@ def _build(job: dict[str, Any]) -> Any:
 
         folder = ModelFolder(Path(job["folder"]))
         return load_network(folder.weights, read_document(folder.info, ModelInfo))
+    for plugin in job["plugins"]:
+        load_plugin(plugin)
     from eosin.networks import build_network
 
     return build_network(

@@ -20,6 +20,8 @@ from eosin.core.errors import UsageError
 #: Where no code of a user's own is: Eosin, the standard library, and code without a file.
 _FOREIGN = (str(Path(__file__).parents[1]), sysconfig.get_path("stdlib"), "<frozen")
 _LOG = logging.getLogger(__name__)
+#: Plugins that this process has loaded, as they were named.
+loaded_plugins: list[str] = []
 #: Groups of entry points that were loaded in this process.
 _loaded: set[str] = set()
 
@@ -53,6 +55,7 @@ def load_plugin(name: str) -> None:
             if "" not in sys.path and str(Path.cwd()) not in sys.path:
                 sys.path.append(str(Path.cwd()))
             import_module(name)
+        loaded_plugins.append(name)
     except (Exception, SystemExit) as error:  # a script may end Python
         absent = not Path(name).is_file() if name.endswith(".py") else _is_absent(name, error)
         raise UsageError(
