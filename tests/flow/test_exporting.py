@@ -76,8 +76,9 @@ def test_the_file_resizes_as_eosin_reads(tiny_run, tiny_phantom, tmp_path):
     [
         {"model": {"resize": "centre_crop", "preprocessing": "caffe"}},
         {"model": {"resize": "none"}, "augment": {"test_time": "dihedral"}},
+        {"augment": {"test_time": "dihedral"}},
     ],
-    ids=["cropped, BGR", "not resized, eight views"],
+    ids=["cropped, BGR", "not resized, eight views", "resized, eight views"],
 )
 def test_other_ways_of_reading(changes, tiny_values, tiny_phantom, tiny_run, tmp_path):
     values = tiny_values(tiny_phantom)

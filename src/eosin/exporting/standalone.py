@@ -45,8 +45,10 @@ def write_standalone(network: Path, path: Path, info: ModelInfo) -> None:
     before, after = _Graph("prepare", "images"), _Graph("calibrate", f"{_PREFIX}logits")
     if preprocessing.resize == "centre_crop":
         _crop(before, preprocessing.input_px)
-    before.add("Transpose", perm=[0, 3, 1, 2])
     before.add("Cast", to=_FLOAT)
+    # Not Transpose: where views are transposed later, ONNX Runtime moves it behind Resize, and then
+    # loses the sizes.
+    before.add("Einsum", equation="nhwc->nchw")
     if preprocessing.resize != "none":
         _resize(before, preprocessing.input_px)
     _scale(before, preprocessing)
