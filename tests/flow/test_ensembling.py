@@ -97,6 +97,15 @@ def test_members_of_two_sizes_in_one_file(joined, command, tiny_run, tmp_path):
     again, first = held_out(tmp_path / "again"), held_out(joined.run)
     gap = (again["prob_malignant"] - first["prob_malignant"].loc[again.index]).abs().max()
     assert gap <= RESIZED_TWICE
+    # One gate, fitted on the training images of both.
+    infos = [
+        read_document(ModelFolder(one / "model").info, ModelInfo) for one in (joined.run, tiny_run)
+    ]
+    assert infos[0].gate.n_images >= infos[1].gate.n_images
+    measured = [
+        read_metrics(one / "metrics.json")["test"] for one in (joined.run, tmp_path / "again")
+    ]
+    assert measured[0].gate.by_reason == measured[1].gate.by_reason
 
 
 def test_it_is_a_run_and_a_model_as_any_other(joined, command, tiny_run, tiny_phantom, tmp_path):

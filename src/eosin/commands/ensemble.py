@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from eosin.artifacts.gate import Gate
 from eosin.artifacts.layout import OUT_OF_FOLD, ModelFolder, RunFolder
 from eosin.artifacts.manifest import write_manifest
 from eosin.artifacts.metrics import Abstention, SplitMetrics
@@ -34,12 +36,14 @@ from eosin.ensembling.pooling import (
     OWN_TEMPERATURES,
     check_merging,
     format_gap,
+    join_preprocessing,
     mean_threshold,
     some_of,
     write_mean,
 )
 from eosin.evaluation import Evaluated, evaluate_predictions
 from eosin.evaluation.drift import profile_samples
+from eosin.evaluation.gate import choose_rows, fit_gate
 from eosin.experiment.environment import default_output, describe
 from eosin.experiment.explaining import explain_run
 from eosin.experiment.stain import carry_stain
@@ -47,6 +51,7 @@ from eosin.experiment.thumbnails import find_predicted, save_predicted
 from eosin.experiment.writer import Stopwatch, finish_run
 from eosin.images.bank import load_bank
 from eosin.images.references import without
+from eosin.inference.gate import find_refused
 from eosin.metrics.catalogue import HEADLINE
 from eosin.recipe.schema import EvaluateSection
 from eosin.reporting import write_report
@@ -111,13 +116,15 @@ def ensemble(
     if audit.leaks:
         found = audit.leaks[0].message
         _LOG.info(f"Audit: the split of a run leaks, so the results are over-optimistic: {found}")
+    # With folds every image was trained on by some network: there are no subsets.
+    manifest = shared.samples if shared.split == OUT_OF_FOLD else divide_shared(shared)
     with watch.stage("evaluate"):
-        evaluated = _average(members, shared)
+        gate = _fit_gate(members, manifest)
+        refused = None if gate is None else _refuse(gate, members, shared)
+        evaluated = replace(_average(members, shared), refused=refused)
         splits = {shared.split: evaluate_predictions(evaluated, _EVALUATION, _SEED)}
         shown = [_describe(member, shared) for member in members]
     run = RunFolder(prepare_output(folder))
-    # With folds every image was trained on by some network: there are no subsets.
-    manifest = shared.samples if shared.split == OUT_OF_FOLD else divide_shared(shared)
     write_manifest(run.manifest, manifest)
     write_document(run.audit, audit)
     # The ensemble's output is the logarithm of the mean probability.
@@ -126,6 +133,7 @@ def ensemble(
     _LOG.info(f"Merging {len(members)} models into one file")
     with watch.stage("merge"):
         info, gap = _write_model(ModelFolder(run.model), members, shown, shared)
+        info = info.model_copy(update={"gate": gate})
     profile_samples(ModelFolder(run.model), info.preprocessing, manifest, evaluated)
     if gap > NOTABLE_GAP:
         _LOG.info(format_gap(gap, len(some_of(shared.samples))))
@@ -163,6 +171,36 @@ def _average(members: Sequence[FinishedRun], shared: SharedImages) -> Evaluated:
         temperature_source=OWN_TEMPERATURES,
         abstention=_check_abstention(members),
     )
+
+
+def _fit_gate(members: Sequence[FinishedRun], manifest: Samples) -> Gate | None:
+    """Fit the mean's gate on its members' training images; ``None`` if a member has none."""
+    if any(member.info.gate is None for member in members):
+        return None
+    known = manifest.part("train") if "split" in manifest.frame else manifest
+    some = known.where(np.isin(np.arange(len(known)), choose_rows(known.groups)))
+    joined = join_preprocessing([member.info.preprocessing for member in members])
+    bank, hashes = load_bank(some, joined)
+    readable = without(some, hashes.unreadable)
+    return fit_gate(bank.of(readable), readable.groups, joined)
+
+
+def _refuse(gate: Gate, members: Sequence[FinishedRun], shared: SharedImages) -> Any:
+    """Return the gate's reasons (N,) of the shared images.
+
+    With folds the gate was fitted on these images: there a member's own first reason counts.
+    """
+    paths = shared.samples.frame["path"]
+    if shared.split == OUT_OF_FOLD:
+        rows = pd.concat([one[one["gate"] != ""] for one in shared.rows])
+        reasons = rows.drop_duplicates("path").set_index("path")["gate"]
+    else:
+        joined = join_preprocessing([member.info.preprocessing for member in members])
+        bank, hashes = load_bank(shared.samples, joined)
+        readable = without(shared.samples, hashes.unreadable)
+        found = find_refused(gate, bank.of(readable), joined)
+        reasons = pd.Series(found, index=readable.frame["path"], dtype=object)
+    return np.array([reasons.get(path, "") for path in paths], dtype=object)
 
 
 def _check_abstention(members: Sequence[FinishedRun]) -> Abstention:

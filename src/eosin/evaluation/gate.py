@@ -35,11 +35,11 @@ _FOLDS = 10
 _TAIL = 0.98
 #: Of G groups the most different one is exceeded by a new one with the probability 1 / (G + 1): the
 #: limits are wider by the factor 1 + a / G + b / G². Chosen in simulation (``benchmarks.gate``).
-_FEW_GROUPS = (4.0, 30.0)
+_FEW_GROUPS = (6.0, 30.0)
 #: Least spread of each measure, in its own unit: smaller differences do not matter.
 _LEAST_SPREAD = {
     "tissue": 0.02, "white": 0.02, "black": 0.01, "ink": 0.05, "density": 0.05, "stain_red": 0.01,
-    "stain_blue": 0.01, "stain_spread": 0.01, "skewness": 0.2,
+    "stain_blue": 0.01, "stain_spread": 0.01, "skewness": 0.2, "softness": 0.1,
 }  # fmt: skip
 _LEAST_LOG = 0.05
 #: Weight of the diagonal in the covariance, and a variance that is added to it.

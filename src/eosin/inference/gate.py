@@ -3,8 +3,9 @@
 All measures are of the 8-bit image that the network receives. Structure is the variance of the
 image and of its successive 2 × 2 means: their differences are the energy in octaves of spatial
 frequency (a Haar pyramid), and the ratio of two neighbouring octaves depends neither on contrast
-nor on stain. The ratio of the finest two is the sharpness. Colour is optical density of the tissue
-pixels: how dense, and which share of it is red and blue, as in ``evaluation.drift``.
+nor on stain. The second over the finest is the softness, which blur multiplies; of the others the
+logarithm is taken. Colour is optical density of the tissue pixels: how dense, and which share of it
+is red and blue, as in ``evaluation.drift``.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _REASONS: dict[str, tuple[Refusal | None, Refusal | None]] = {
     "white": (None, None),
     "contrast": ("blank", None),
     "ink": (None, "ink"),
-    "sharpness": ("blurred", "scale"),
+    "softness": ("scale", "blurred"),
     "density": ("stain", "stain"),
     "stain_red": ("stain", "stain"),
     "stain_blue": ("stain", "stain"),
@@ -67,7 +68,7 @@ Refused = Any
 def measures_of(preprocessing: Preprocessing) -> tuple[str, ...]:
     """Return the names of the M measures of a model's images."""
     n_octaves = _count_octaves(preprocessing.input_px)
-    ratios = ["sharpness", *(f"{_OCTAVE}{place}" for place in range(2, n_octaves))]
+    ratios = ["softness", *(f"{_OCTAVE}{place}" for place in range(2, n_octaves))]
     structure = ("contrast", "skewness", *ratios[: max(n_octaves - 1, 0)])
     if preprocessing.planes is None:
         return (*_STAINED, *structure)
@@ -230,7 +231,8 @@ def _measure_structure(grey: FloatArray, n_octaves: int) -> list[float]:
         variances.append(float(np.vdot(away, away)) / away.size - mean**2)
     energies = np.maximum(-np.diff(variances), _LEAST_VARIANCE)
     contrast = 0.5 * np.log(variances[0] + _LEAST_VARIANCE)
-    return [contrast, skewness, *np.log(energies[:-1] / energies[1:])]
+    ratios = energies[:-1] / energies[1:]
+    return [contrast, skewness, *(1 / ratios[:1]), *np.log(ratios[1:])]
 
 
 def _halve(grey: FloatArray) -> FloatArray:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from eosin.artifacts.gate import EXPLANATIONS, REFUSALS, Gate
 from eosin.artifacts.layout import OUT_OF_FOLD
 from eosin.artifacts.metrics import GateMetrics, SplitMetrics
-from eosin.core.text import count, quantity
+from eosin.core.text import count, of_groups, quantity
 from eosin.metrics.catalogue import HEADLINE
 from eosin.reporting.formatting import rate_text, share, shorten
 from eosin.reporting.outline import Pair, Section, Table, headline_table, make_table
 from eosin.reporting.thumbnails import tiles
-from eosin.reporting.train_test_overlap import split_name
+from eosin.reporting.train_test_overlap import split_name, unit_name
 from eosin.runs.finished import FinishedRun
 
 _TITLE = "Gate before prediction"
@@ -63,11 +63,12 @@ def _words(run: FinishedRun) -> list[str]:
         " lies outside its limits the model abstains, and states the reason."
     ]
     if gate is not None:
+        fitted_on = quantity(gate.n_images, "training image")
         words.append(
-            f"The limits were fitted on {quantity(gate.n_images, 'training image')} of"
-            f" {quantity(gate.n_groups, 'group')} to refuse {share(gate.budget)} of the images of"
-            " groups that were left out of the fit. The gate is no test for drift: an image that"
-            " passes may still come from another laboratory."
+            f"The limits were fitted on {fitted_on}{of_groups(gate.n_groups, unit_name(run))} to"
+            f" refuse {share(gate.budget)} of the images of patients or groups that were left out of"
+            " the fit. The gate is no test for drift: an image that passes may still come from"
+            " another laboratory."
         )
     if measured is not None:
         what = f"On the {split_name(run)}, the gate refuses {rate_text(measured.share)}"
