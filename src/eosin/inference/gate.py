@@ -189,10 +189,10 @@ def _measure_one(image: Image, preprocessing: Preprocessing) -> FloatArray:
     n_octaves = _count_octaves(preprocessing.input_px)
     if preprocessing.planes is None:
         # Both stains absorb green.
-        structure = _measure_structure(image[..., 1].astype(np.float64), n_octaves)
+        structure = _measure_structure(image[..., 1].astype(np.float32), n_octaves)
         return np.array([*_measure_colour(image), *structure])
     light = np.log1p(image.reshape(-1, image.shape[2]).mean(axis=0))
-    structure = _measure_structure(image.mean(axis=2, dtype=np.float64), n_octaves)
+    structure = _measure_structure(image.mean(axis=2, dtype=np.float32), n_octaves)
     return np.array([*light, *structure])
 
 
@@ -200,7 +200,7 @@ def _measure_colour(image: Image) -> Sequence[float]:
     """Return the measures of :data:`_STAINED` of an image, uint8, shape (H, W, 3)."""
     step = max(1, min(image.shape[:2]) // _COLOUR_PX)
     flat = np.ascontiguousarray(image[::step, ::step]).reshape(-1, 3)
-    red, green, blue = _DENSITY[flat.T]
+    red, green, blue = (_DENSITY.take(flat[:, place]) for place in range(3))
     total = red + green + blue
     is_tissue = (total > _TISSUE_DENSITY).astype(np.float32)
     n_tissue, n_pixels = float(is_tissue.sum()), len(flat)

@@ -66,8 +66,8 @@ def _words(run: FinishedRun) -> list[str]:
         fitted_on = quantity(gate.n_images, "training image")
         words.append(
             f"The limits were fitted on {fitted_on}{of_groups(gate.n_groups, unit_name(run))} to"
-            f" refuse {share(gate.budget)} of the images of patients or groups that were left out of"
-            " the fit. The gate is no test for drift: an image that passes may still come from"
+            f" refuse {share(gate.budget)} of the images of patients or groups that were left out"
+            " of the fit. The gate is no test for drift: an image that passes may still come from"
             " another laboratory."
         )
     if measured is not None:
