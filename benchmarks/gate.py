@@ -277,7 +277,8 @@ def write_sets(folder: Path) -> None:
         "gate-sets",
         "Share of images that the gates of three training sets refuse, with the most frequent "
         "reason; and the share to which the light CNN of BreakHis (five folds of "
-        f"{EPOCHS} epochs) gives a probability of at least 0.9. A gate's own set is in brackets.",
+        f"{EPOCHS} epochs) gives a probability of at least 0.9. A gate was fitted on the images of "
+        "its own set.",
         COMMAND,
         ["images", "number", *(trained.title for _, trained in gates), "network ≥ 0.9"],
         rows,

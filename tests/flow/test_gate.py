@@ -69,13 +69,25 @@ def test_folds_have_gates_of_their_own_and_their_ensemble_one_of_all_images(fold
     assert read_metrics(folds_run / "metrics.json")["oof"].gate is not None
 
 
-def test_a_model_without_a_gate_says_so_and_predicts_all(command, run_of, foreign, tmp_path):
-    run = run_of("grouped")
+def test_a_model_without_a_gate_says_so_and_predicts_all(command, copy_of, foreign, tmp_path):
+    run = copy_of("grouped")
     edit(run, "model/model.json", lambda info: {k: v for k, v in info.items() if k != "gate"})
     result = command("predict", run / "model", foreign, "-o", tmp_path / "preds.csv")
     assert result.status == 0
     assert "gate" not in pd.read_csv(tmp_path / "preds.csv")
     assert tells(result.err, "no gate")
+
+
+def test_a_gate_of_other_measures_is_refused(command, copy_of, foreign):
+    run = copy_of("grouped")
+
+    def rename(info):
+        info["gate"]["measures"]["warmth"] = info["gate"]["measures"].pop("tissue")
+
+    edit(run, "model/model.json", rename)
+    result = command("predict", run / "model", foreign)
+    assert result.status == 1
+    assert tells(result.complaint, "gate", "measures")
 
 
 def test_the_recipe_turns_the_gate_off(tiny_run, tmp_path):

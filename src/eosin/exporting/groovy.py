@@ -9,7 +9,8 @@ from eosin.artifacts.model import ModelInfo
 from eosin.core.files import write_text
 
 _SCRIPT = """// Applies a model's threshold and rule of abstention to the tiles that the
-// WSInfer extension has classified. Research use only.
+// WSInfer extension has classified, not its gate: blank, blurred and foreign tiles are not refused.
+// Research use only.
 def names = [{names}]
 // The positive class and its threshold; null: the most probable class.
 def positive = {positive}

@@ -16,7 +16,7 @@ from eosin.core.types import BoolArray, FloatArray, ImageSource, IntArray
 from eosin.engine import ARCHITECTURES
 from eosin.images.preprocess import to_input
 from eosin.inference.engine import EngineNetwork, architecture_of
-from eosin.inference.gate import Refused, find_refused
+from eosin.inference.gate import Refused, find_refused, measures_of
 from eosin.inference.onnx import COPY_AGAIN, OnnxNetwork
 from eosin.metrics.calibration import softmax
 from eosin.metrics.conformal import abstains, prediction_sets
@@ -68,6 +68,7 @@ class Classifier:
         #: The network's file.
         self.network_path = network or _find_network(paths, info)
         self._network = _open_network(self.network_path, info, threads)
+        _check_gate(paths, info)
         kind = " (INT8)" if self.network_path == paths.int8 else ""
         self.engine = f"{self._network.engine}{kind}"
 
@@ -142,6 +143,16 @@ class Classifier:
         if sets is None:
             return np.zeros(len(probabilities), dtype=bool)
         return abstains(sets, decide(probabilities, self.info))
+
+
+def _check_gate(paths: ModelFolder, info: ModelInfo) -> None:
+    """Raise ArtifactError if the gate is of other measures than those of the model's images."""
+    if info.gate is None or info.gate.distance is None:
+        return
+    if tuple(info.gate.measures) != measures_of(info.preprocessing):
+        raise ArtifactError(
+            f"{paths.info}: its gate has other measures than this version of Eosin", hint=COPY_AGAIN
+        )
 
 
 def _read_info(paths: ModelFolder) -> ModelInfo:

@@ -60,7 +60,10 @@ def answers(run: FinishedRun) -> dict[str, str]:
     """Return the answers to items of reporting guidelines, empty where the run has none."""
     rule = rule_of(run)
     abstains = "it never abstains" if rule is None or rule.reason else "it may abstain"
-    refused = f"images of other channels or modality are refused; {abstains}"
+    gate = run.model.gate if run.model is not None else None
+    has_gate = gate is not None and gate.distance is not None
+    kinds = "other channels or modality" + (" and outside the gate's limits" if has_gate else "")
+    refused = f"images of {kinds} are refused; {abstains}"
     return {"refusals": refused if run.model is not None else ""}
 
 
