@@ -77,7 +77,7 @@ def test_what_the_terminal_shows():
     assert tells(repr(result), "mine", "4,321", "float32", "1 ms")
 
 
-def test_what_is_no_network_is_told(command, tmp_path):
+def test_what_is_no_network_is_told(command, tmp_path, monkeypatch):
     assert tells(command("bench", "lite_cnn").complaint, "lite_cnn", "light_cnn")
     missing = tmp_path / "missing"
     result = command("bench", missing)
@@ -86,6 +86,9 @@ def test_what_is_no_network_is_told(command, tmp_path):
         eosin.bench("resnet19")
     with pytest.raises(ArtifactError):
         eosin.bench(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    assert "is not a model folder" in command("bench", "mine").complaint
     with pytest.raises(UsageError):
         eosin.bench([])
 
@@ -94,6 +97,8 @@ def test_without_pytorch_a_folder_is_measured_and_a_name_is_not(monkeypatch, tin
     monkeypatch.setattr(command_module, "find_module", lambda name: None)
     with pytest.raises(MissingPartError):
         eosin.bench("light_cnn")
+    with pytest.raises(ArtifactError):
+        eosin.bench("runs/mistyped")
     ((network,),) = [eosin.bench(tiny_run).networks]
     reasons = {one.precision: one.reason for one in network.speeds}
     assert reasons["float32"] == ""

@@ -33,10 +33,10 @@ from eosin.commands.bench_processes import (
 from eosin.commands.bench_worker import BATCH
 from eosin.commands.load import find_model
 from eosin.core.display import Shown
-from eosin.core.errors import ArtifactError, UsageError
+from eosin.core.errors import ArtifactError, MissingPartError, UnknownNameError, UsageError
 from eosin.core.plugins import loaded_plugins
 from eosin.core.seeding import generator
-from eosin.core.text import Content, TextTable, as_list, mebibytes
+from eosin.core.text import Content, TextTable, as_list, mebibytes, quantity
 from eosin.core.threads import thread_limit
 from eosin.exporting.costs import read_cost
 from eosin.inference.classifier import Classifier
@@ -151,9 +151,12 @@ def _open_subject(name: str, place: Path) -> _Subject:
     folder = ModelFolder(find_model(Path(name)))
     if folder.info.exists():
         return _open_folder(name, folder)
-    if "/" in name and ":" not in name:
-        Classifier(folder.root)  # raises the error of a folder that is no model
-    return _open_name(name, place)
+    try:
+        return _open_name(name, place)
+    except (UnknownNameError, MissingPartError):
+        if Path(name).exists() or "/" in name:
+            Classifier(folder.root)  # raises the error of a folder that is no model
+        raise
 
 
 def _open_folder(name: str, folder: ModelFolder) -> _Subject:
@@ -266,8 +269,9 @@ def format_result(result: BenchResult) -> Content:
                 notes.append(f"{one.name}, {name}: not available, {speed.reason}")
                 continue
             speeds.append((one.name, name, *_cells(speed)))
-    threads = result.threads or "the libraries' own choice of"
-    machine = f"{result.platform}, {threads} threads"
+    known = result.threads is not None
+    threads = quantity(result.threads or 0, "thread") if known else "threads as libraries choose"
+    machine = f"{result.platform}, {threads}"
     shown: list[str | TextTable] = [TextTable(sizes, right=3), "", TextTable(speeds, right=6)]
     return [*shown, *notes, machine, *result.rules]
 
