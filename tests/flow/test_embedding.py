@@ -90,6 +90,8 @@ def test_a_run_on_features_is_a_run_like_any_other(embedding_run, table_folder):
     assert json.loads((embedding_run / "audit.json").read_text())["findings"] == []
     page = (embedding_run / "report.html").read_text()
     assert "8 features from features.parquet" in page
+    assert "no evidence maps: this model takes features" in page
+    assert info["explanation"] is None
     assert list((embedding_run / "samples").glob("example-*.jpg"))
     skipped = pd.read_csv(embedding_run / "skipped.csv")
     assert [path[-7:] for path in skipped["path"]] == ["0-0.png", "0-1.png"]

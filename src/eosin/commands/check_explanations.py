@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from eosin.artifacts.explanation_checks import ExplanationChecks, NucleiShare
 from eosin.artifacts.layout import OUT_OF_FOLD, ModelFolder
@@ -92,10 +91,10 @@ def check_explanations(run: Path | str) -> ExplanationChecksResult:
     rows = _choose(finished)
     with progress_bar("Checking explanations") as advance:
         for done in _measure_all(finished, rows, found):
-            advance(done, len(rows))
+            advance(done, int(rows["chosen"].sum()))
     if not found.falls:
         raise DataError("none of the held-out images can be read")
-    unit = Samples(rows, finished.root, finished.class_names).unit
+    unit = Samples(rows[rows["chosen"]], finished.root, finished.class_names).unit
     measured = summarise(found.falls, found.groups).model_copy(
         update={"n_flat": found.n_flat, "unit": unit, "by_folds": finished.has_folds}
     )
@@ -124,10 +123,10 @@ def _check_model(run: FinishedRun) -> ModelInfo:
 
 
 def _choose(run: FinishedRun) -> Any:
-    """Return rows of held-out images, evenly spaced over the predictions, a pandas table."""
+    """Return held-out images, a pandas table; ``chosen`` are some, evenly spaced over all."""
     rows = run.rows.drop_duplicates("path", ignore_index=True)
-    chosen = np.linspace(0, len(rows) - 1, min(_IMAGES, len(rows))).round().astype(np.int64)
-    return rows.iloc[chosen]
+    places = np.linspace(0, len(rows) - 1, min(_IMAGES, len(rows))).round().astype(np.int64)
+    return rows.assign(chosen=np.isin(np.arange(len(rows)), places))
 
 
 def _parts(run: FinishedRun, rows: Any) -> Iterator[tuple[ModelFolder, Any]]:
@@ -140,14 +139,18 @@ def _parts(run: FinishedRun, rows: Any) -> Iterator[tuple[ModelFolder, Any]]:
 
 
 def _measure_all(run: FinishedRun, rows: Any, found: _Found) -> Iterator[int]:
-    """Measure all rows, and yield how many are done."""
+    """Measure the chosen rows, and yield how many are done."""
     done = 0
     for folder, part in _parts(run, rows):
         classifier = Classifier(folder.root)
         info = classifier.info
         explainer, predict = open_default(folder, info), calibrated(classifier)
-        samples = Samples(pd.DataFrame(part).reset_index(drop=True), run.root, info.class_names)
-        bank, hashes = load_bank(samples, info.preprocessing)
+        whole = Samples(part.reset_index(drop=True), run.root, info.class_names)
+        samples = whole.where(whole.frame["chosen"].to_numpy())
+        stain = info.preprocessing.stain
+        # The stain of a slide or a patient is estimated from all of its images.
+        is_of_tiles = stain is None or stain.unit == "tile"
+        bank, hashes = load_bank(samples if is_of_tiles else whole, info.preprocessing)
         samples = without(samples, hashes.unreadable)
         images = bank.of(samples)[:]
         targets = decide(softmax(classifier.logits(images), info.temperature), info)
