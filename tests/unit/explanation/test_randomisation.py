@@ -13,9 +13,11 @@ from eosin.artifacts.weights import read_arrays
 from eosin.explanation.evidence import Evidence
 from eosin.explanation.methods import open_coarse, open_default
 from eosin.explanation.randomisation import randomisation_test, randomise, similarity
+from eosin.exporting.onnx import write_onnx
 from eosin.inference.classifier import Classifier
 from eosin.inference.graphs import check_graph
 from eosin.inference.selftest import unpack_images
+from eosin.networks import build_network
 
 
 @pytest.fixture
@@ -119,3 +121,25 @@ def test_similarity_is_a_rank_correlation_without_its_sign():
     assert similarity(one, one**3) == pytest.approx(1)
     assert similarity(one, -one) == pytest.approx(1)
     assert similarity(one, np.ones(20)) == 0
+
+
+def test_new_weights_lead_to_the_same_verdict(folder, info, images, tmp_path):
+    """As Adebayo et al. draw them, by the initialisation of the network."""
+    arguments = {name: value for name, value in info.arguments.items() if name != "input_px"}
+
+    def open_new(place, info):
+        if place.root != folder.root:
+            seed = len(list(tmp_path.iterdir()))
+            (tmp_path / str(seed)).touch()
+            network = build_network(
+                "light_cnn", num_classes=2, input_px=64, arguments=arguments, seed=seed
+            )
+            write_onnx(network.eval(), place.onnx, (64, 64))
+        return open_default(place, info)
+
+    new = randomisation_test(folder, info, open_new, images, [0, 1, 0, 1])
+    assert len(list(tmp_path.iterdir())) == 4
+    assert new.passes is True
+    shuffled = randomisation_test(folder, info, open_default, images, [0, 1, 0, 1])
+    assert new.similarity.value == pytest.approx(shuffled.similarity.value, abs=0.2)
+    assert new.between_images == shuffled.between_images
