@@ -46,7 +46,7 @@ PREDICTIONS = [
 SPLIT_KEYS = {
     "n_images", "n_patients", "n_groups", "positive", "image", "at_threshold", "patient",
     "by_magnification", "by_class", "by_site", "by_subtype", "confusion", "threshold",
-    "calibration", "decisions", "abstention",
+    "calibration", "decisions", "abstention", "gate",
 }  # fmt: skip
 #: The shares of two floats that were written as text and read again.
 CLOSE = {"rtol": 0, "atol": 1e-12}
