@@ -42,6 +42,7 @@ HISTORY = [
 PREDICTIONS = [
     "path", "label", "patient", "group", "magnification", "split",
     "prob_benign", "prob_malignant", "predicted", "decision", "correct", "abstained",
+    "gate",
 ]  # fmt: skip
 SPLIT_KEYS = {
     "n_images", "n_patients", "n_groups", "positive", "image", "at_threshold", "patient",
