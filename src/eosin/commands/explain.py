@@ -19,7 +19,8 @@ from eosin.artifacts.manifest import write_table
 from eosin.artifacts.predictions import Tally
 from eosin.artifacts.versioned import write_document
 from eosin.commands.explanation_writer import ExplanationWriter
-from eosin.commands.load import Model, list_cells, none_readable, read_chunks
+from eosin.commands.listed import list_cells, none_readable, read_chunks
+from eosin.commands.load import Model
 from eosin.commands.subjects import choose_subjects
 from eosin.core.display import Shown
 from eosin.core.errors import UnknownNameError, close_matches, end_with

@@ -13,7 +13,8 @@ from PIL import Image as PillowImage
 
 from eosin.artifacts.explanations import ExplanationRecord
 from eosin.artifacts.layout import ExplanationFolder
-from eosin.commands.load import Chunk, tabulate
+from eosin.commands.listed import Chunk
+from eosin.commands.load import tabulate
 from eosin.commands.subjects import Subjects
 from eosin.core.files import prepare_output, write_bytes
 from eosin.core.text import printable

@@ -85,8 +85,10 @@ def format_refused(record: PredictionRecord, gate: Gate | None, *, takes_images:
         ]
     why = "; ".join(f"{n:,} {one}: {EXPLANATIONS[one]}" for one, n in refused.items())
     n = sum(refused.values())
-    are = "is" if n == 1 else "are"
-    return [f"{n:,} of {record.n_images:,} images {are} refused (column gate), abstained on: {why}"]
+    return [
+        f"The gate refuses {n:,} of {record.n_images:,} images (column gate): {why}; do not use "
+        "the model's decision there"
+    ]
 
 
 def format_samples(samples: Samples) -> str:
