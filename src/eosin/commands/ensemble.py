@@ -308,6 +308,7 @@ def _write_predicted(
         samples=evaluated.samples.where(chosen),
         probabilities=evaluated.probabilities[chosen],
         decided=evaluated.decided[chosen],
+        refused=None if evaluated.refused is None else evaluated.refused[chosen],
     )
     write_document(run.samples_index, SamplesIndex(pictures=save_predicted(run, shown, bank)))
     return explain_run(run, info, shown, bank, with_maps=is_held_out)
