@@ -202,7 +202,7 @@ def test_predictions_are_the_run_s_own(command, tiny_run, tmp_path):
     for wrong in (tmp_path, tmp_path / "preds.xlsx"):
         result = command("predict", tiny_run, tiny_run / "samples", "-o", wrong)
         assert result.status == 2
-        assert "-o needs a .csv or .parquet file" in result.complaint
+        assert tells(result.complaint, "-o needs", ".csv", ".parquet", ".json", ".jsonl")
 
 
 def test_a_reader_that_leaves_is_no_error(process, tiny_run):

@@ -118,13 +118,14 @@ def ensemble(
         _LOG.info(f"Audit: the split of a run leaks, so the results are over-optimistic: {found}")
     # With folds every image was trained on by some network: there are no subsets.
     manifest = shared.samples if shared.split == OUT_OF_FOLD else divide_shared(shared)
+    # The manifest's paths start from this folder.
+    run = RunFolder(prepare_output(folder))
     with watch.stage("evaluate"):
         gate = _fit_gate(members, manifest)
         refused = None if gate is None else _refuse(gate, members, shared)
         evaluated = replace(_average(members, shared), refused=refused)
         splits = {shared.split: evaluate_predictions(evaluated, _EVALUATION, _SEED)}
         shown = [_describe(member, shared) for member in members]
-    run = RunFolder(prepare_output(folder))
     write_manifest(run.manifest, manifest)
     write_document(run.audit, audit)
     # The ensemble's output is the logarithm of the mean probability.

@@ -65,6 +65,8 @@ def write_mean(
         update={
             "architecture": "ensemble",
             "preprocessing": joined,
+            # Of a member's images, which may be smaller; that of the ensemble is fitted apart.
+            "gate": None,
             # The members' own are inside the graph.
             "temperature": 1.0,
             "temperature_source": OWN_TEMPERATURES,
