@@ -52,6 +52,11 @@ def test_an_own_network_is_measured_in_every_precision(command, plugin):
     assert result.status == 0, result.err
     (network,) = json.loads(result.out)["networks"]
     assert [speed["reason"] for speed in network["speeds"]] == [""] * 4
+    # A plugin of an earlier command, whose file is gone, does not matter.
+    Path(plugin).unlink()
+    result = command("bench", "light_cnn", "--json")
+    (network,) = json.loads(result.out)["networks"]
+    assert [speed["reason"] for speed in network["speeds"]] == [""] * 4
 
 
 def test_an_own_metric_is_printed_and_does_not_rank_runs(command, plugin, tiny_run):

@@ -12,12 +12,13 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from eosin.core.errors import EosinError
+from eosin.core.errors import EosinError, UsageError
 from eosin.core.plugins import load_plugin
 from eosin.core.seeding import generator
 from eosin.core.threads import thread_limit
@@ -138,7 +139,9 @@ def _build(job: dict[str, Any]) -> Any:
         folder = ModelFolder(Path(job["folder"]))
         return load_network(folder.weights, read_document(folder.info, ModelInfo))
     for plugin in job["plugins"]:
-        load_plugin(plugin)
+        # One that is gone since may not be needed; a network that it had is unknown then.
+        with suppress(UsageError):
+            load_plugin(plugin)
     from eosin.networks import build_network
 
     return build_network(
