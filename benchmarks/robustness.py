@@ -81,7 +81,7 @@ def tabulate(
     for change, corruption in CORRUPTIONS.items():
         parts = [one.changes[change].by_severity[severity - 1] for one in found.values()]
         rows.append([capitalised(corruption.title), *(cell(part) for part in parts)])
-    command = "python -m benchmarks.robustness FOLDER DATA"
+    command = f"python -m benchmarks.robustness FOLDER DATA --only {' '.join(found)}"
     write_table(name, caption, command, ["", *shown], rows)
 
 
