@@ -1,4 +1,4 @@
-"""``export --int8``: an 8-bit network that is calibrated, judged and recorded."""
+"""``export --int8``: an 8-bit network that is calibrated, evaluated and recorded."""
 
 import json
 import shutil

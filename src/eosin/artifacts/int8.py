@@ -46,13 +46,13 @@ class CalibrationImages(Document):
 
 
 class Int8(Document):
-    """The 8-bit network ``model.int8.onnx``, judged against ``model.onnx``.
+    """The 8-bit network ``model.int8.onnx``, compared with ``model.onnx``.
 
     Temperature, threshold and abstention replace those of the float32 network where 8 bits predict.
 
     Attributes:
         calibration: Images that the activations were calibrated on.
-        n_images: Validation images that it was judged on.
+        n_images: Validation images that it was evaluated on.
         n_patients: Their patients; null where one is unknown.
         n_groups: Their groups, the units of resampling.
         auc: Area under the ROC curve, of more than two classes the macro average.

@@ -56,7 +56,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Job:
-    """What one process runs; nothing without ``values``, for a ``reason``.
+    """Job of one process: what it measures; nothing without ``values``, for a ``reason``.
 
     Attributes:
         file: The network's file.

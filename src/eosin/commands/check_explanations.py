@@ -60,7 +60,7 @@ class ExplanationChecksResult(Shown):
 
 @dataclass
 class _Found:
-    """What was measured of the images, one entry each."""
+    """Measurements of the images, one entry each."""
 
     groups: list[str] = field(default_factory=list)
     falls: list[dict[str, float]] = field(default_factory=list)

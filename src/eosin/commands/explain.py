@@ -91,7 +91,7 @@ def explain(
         run_or_model: Model folder, or run folder with one.
         images: Paths and images in memory, as for :func:`eosin.load`'s ``predict``; by default the
             most confident wrong and right decisions of the run's own test images. Where a table has
-            a column ``label``, or folders are classes, the result tells wrong decisions from right.
+            a column ``label``, or folders are classes, the result marks right and wrong decisions.
         method: ``cam``, ``gradcam``, ``integrated_gradients``, ``occlusion`` or ``rise``; by
             default ``cam`` where the network allows it, otherwise ``occlusion``.
         target: Class to explain; by default the decision for each image.

@@ -1,4 +1,4 @@
-"""8-bit network of ``export --int8``: calibrated on training, judged on validation images."""
+"""8-bit network of ``export --int8``: calibrated on training, evaluated on validation images."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _JUDGED = ("auc", "ece")
 
 
 def add_int8(run: FinishedRun, folder: ModelFolder, info: ModelInfo) -> ModelInfo:
-    """Write the 8-bit network into a copy of a run's model folder, and judge it.
+    """Write the 8-bit network into a copy of a run's model folder, and evaluate it.
 
     Args:
         run: The run, with its images.
@@ -60,7 +60,7 @@ def add_int8(run: FinishedRun, folder: ModelFolder, info: ModelInfo) -> ModelInf
         The content with the record of the 8-bit network.
 
     Raises:
-        ArtifactError: It loses too much, cannot be made or cannot be judged.
+        ArtifactError: It loses too much, cannot be made or cannot be evaluated.
         UsageError: The run has no training or validation images.
     """
     from eosin.exporting.int8 import write_int8
@@ -68,7 +68,7 @@ def add_int8(run: FinishedRun, folder: ModelFolder, info: ModelInfo) -> ModelInf
     with hinting():
         check_run_files(run.folder, (run.folder.recipe, run.folder.manifest))
     _, seed = _settings(run)
-    (train, images), (val, judged) = (_read(run, part, info) for part in ("train", "val"))
+    (train, images), (val, held_out) = (_read(run, part, info) for part in ("train", "val"))
     rows = generator(seed, "int8").permutation(len(train))[:CALIBRATION_IMAGES]
 
     def batches() -> Iterator[FloatArray]:
@@ -76,7 +76,7 @@ def add_int8(run: FinishedRun, folder: ModelFolder, info: ModelInfo) -> ModelInf
             yield to_input(images[rows[start : start + _BATCH]], info.preprocessing)
 
     _LOG.info(
-        f"Calibrating 8 bits on {quantity(len(rows), 'training image')}, judging them on "
+        f"Calibrating 8 bits on {quantity(len(rows), 'training image')}, evaluating them on "
         f"{quantity(len(val), 'validation image')}"
     )
     write_int8(folder.onnx, folder.int8, batches)
@@ -84,7 +84,7 @@ def add_int8(run: FinishedRun, folder: ModelFolder, info: ModelInfo) -> ModelInf
     calibration = CalibrationImages(
         n_images=len(rows), n_patients=count_patients(list(used)), seed=seed
     )
-    found = _judge(run, folder, info, (val, judged), calibration)
+    found = _evaluate(run, folder, info, (val, held_out), calibration)
     _check_loss(found)
     # The checks of explanations are those of the network in single precision.
     return info.model_copy(update={"int8": found, "explanation": None})
@@ -115,15 +115,15 @@ def _read(run: FinishedRun, part: str, info: ModelInfo) -> tuple[Samples, ImageS
     if not run.folder.manifest.exists():
         raise UsageError(
             f"{run.root} is a model folder, which contains no images: 8 bits are calibrated on a "
-            "run's training images and judged on its validation images",
+            "run's training images and evaluated on its validation images",
             hint=f"Name its run folder: {parent}"
             if RunFolder(parent).manifest.exists()
             else "Name the run folder",
         )
     if run.folder.folds.is_dir():
         raise UsageError(
-            "every image of a run with folds trained some of its networks, so that none can judge "
-            "their ensemble",
+            "every image of a run with folds trained some of its networks, so that none is left to "
+            "evaluate their ensemble",
             hint=f"Name one fold's run folder, such as {run.folder.fold(0, 0).root}",
         )
     samples = own_split(run, part)
@@ -136,15 +136,15 @@ def _read(run: FinishedRun, part: str, info: ModelInfo) -> tuple[Samples, ImageS
     return readable, bank.of(readable)
 
 
-def _judge(
+def _evaluate(
     run: FinishedRun,
     folder: ModelFolder,
     info: ModelInfo,
-    judged: tuple[Samples, ImageSource],
+    held_out: tuple[Samples, ImageSource],
     calibration: CalibrationImages,
 ) -> Int8:
     """Calibrate the 8-bit network as the float32 one was, and compare the two."""
-    val, images = judged
+    val, images = held_out
     section, seed = _settings(run)
     float32 = Classifier(folder.root, info=info, network=folder.onnx)
     before = evaluated_by(float32, val, float32.logits(images))

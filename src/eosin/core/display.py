@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from html import escape
 from typing import Any
@@ -10,15 +11,15 @@ from typing import Any
 _ROWS = 10
 
 
-class Shown:
+class Shown(ABC):
     """Mixin of a result that shows its main facts.
 
     A dataclass needs ``repr=False`` beside it.
     """
 
+    @abstractmethod
     def summary(self) -> Mapping[str, object]:
         """Return the main facts by name; a pandas table is shown below the others, in notebooks."""
-        raise NotImplementedError
 
     def __repr__(self) -> str:
         facts = (f"{name}: {value}" for name, value in self._facts().items())

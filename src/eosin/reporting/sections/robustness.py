@@ -69,7 +69,7 @@ def _words(found: Robustness) -> str:
 
 
 def _worst(found: Robustness) -> str:
-    """Say which strongest change costs most, and which cost nothing that can be told from 0."""
+    """Say which strongest change costs most, and whose interval includes 0."""
     name = "auc" if found.unchanged["auc"].value is not None else "accuracy"
     last = {one.title: one.by_severity[-1].differences[name] for one in found.changes.values()}
     known = {title: one for title, one in last.items() if one.value is not None}
