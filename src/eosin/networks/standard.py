@@ -32,11 +32,12 @@
   ``block6d`` is ``backbone.blocks.5.3`` here: the fourth block of the sixth stage. P5 divides
   pixels by 255 in front of a Keras graph that does it once more; the weights expect ImageNet's mean
   and standard deviation once.
-- EfficientNet-Lite0, whose ImageNet weights need no network access. Source: Tan and Le,
-  "EfficientNet", ICML 2019, Table 1, whose Lite0 form by Google leaves out squeeze-and-excitation
-  and takes ReLU6. Its weights expect mean 0.5 and standard deviation 0.5.
+- EfficientNet-Lite0, -Lite1 and -Lite2, whose ImageNet weights need no network access. Source: Tan
+  and Le, "EfficientNet", ICML 2019, Table 1, whose Lite form by Google leaves out
+  squeeze-and-excitation and takes ReLU6; Lite1 is deeper, Lite2 deeper and wider. Their weights
+  expect mean 0.5 and standard deviation 0.5, and were trained at 224, 240 and 260 pixels.
 
-Both EfficientNets are in the ``tf_`` form, which pads as TensorFlow does. Preprocessing is that of
+All EfficientNets are in the ``tf_`` form, which pads as TensorFlow does. Preprocessing is that of
 the weights on timm's hub.
 """
 
@@ -138,12 +139,13 @@ register_backbone(
     hub="tf_efficientnetv2_b0.in1k",
 )
 
-register_backbone(
-    "efficientnet_lite0",
-    partial(_make, "tf_efficientnet_lite0"),
-    paper="Tan and Le 2019",
-    stages={"stem": "conv_stem", **_number_blocks(7), "top": "conv_head"},
-    preprocessing="centred",
-    hub="tf_efficientnet_lite0.in1k",
-    offline_weights=True,
-)
+for _lite in ("lite0", "lite1", "lite2"):
+    register_backbone(
+        f"efficientnet_{_lite}",
+        partial(_make, f"tf_efficientnet_{_lite}"),
+        paper="Tan and Le 2019",
+        stages={"stem": "conv_stem", **_number_blocks(7), "top": "conv_head"},
+        preprocessing="centred",
+        hub=f"tf_efficientnet_{_lite}.in1k",
+        offline_weights=True,
+    )

@@ -1,4 +1,4 @@
-"""EfficientNetV2-B0 with the cut of P5, and EfficientNet-Lite0."""
+"""EfficientNetV2-B0 with the cut of P5, and EfficientNet-Lite0, -Lite1 and -Lite2."""
 
 import pytest
 import torch
@@ -32,7 +32,12 @@ def test_p5_trains_from_inside_block6d():
 
 @pytest.mark.parametrize(
     ("name", "depths"),
-    [("efficientnetv2_b0", [1, 2, 2, 3, 5, 8]), ("efficientnet_lite0", [1, 2, 2, 3, 3, 4, 1])],
+    [
+        ("efficientnetv2_b0", [1, 2, 2, 3, 5, 8]),
+        ("efficientnet_lite0", [1, 2, 2, 3, 3, 4, 1]),
+        ("efficientnet_lite1", [1, 3, 3, 4, 4, 5, 1]),
+        ("efficientnet_lite2", [1, 3, 3, 4, 4, 5, 1]),
+    ],
 )
 def test_the_stages_are_as_deep_as_published(name, depths):
     network = build(name, 3)
@@ -46,15 +51,23 @@ def test_the_stages_are_as_deep_as_published(name, depths):
     assert trained[-2:] == [last * 1_280 + 2 * 1_280 + 3_843, 3_843]
 
 
-def test_lite0_has_no_squeeze_and_excitation():
-    network = build("efficientnet_lite0", 2)
-    assert count_params(network) == 3_371_008 + 2_562
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("efficientnet_lite0", 3_371_008),
+        ("efficientnet_lite1", 4_135_680),
+        ("efficientnet_lite2", 4_811_072),
+    ],
+)
+def test_a_lite_has_no_squeeze_and_excitation(name, params):
+    network = build(name, 2)
+    assert count_params(network) == params + 2_562
     assert not any(".se." in name for name, _ in network.named_parameters())
     kinds = {type(m) for m in network.modules() if isinstance(m, nn.SiLU | nn.ReLU6)}
     assert kinds == {nn.ReLU6}
 
 
-@pytest.mark.parametrize("name", ["efficientnetv2_b0", "efficientnet_lite0"])
+@pytest.mark.parametrize("name", ["efficientnetv2_b0", "efficientnet_lite0", "efficientnet_lite2"])
 def test_the_backbone_is_timm_s_in_tensorflow_s_padding(name):
     timm = import_companion("timm")
     other = timm.create_model(f"tf_{name}", num_classes=0).eval()
