@@ -181,7 +181,8 @@ def make_plan(experiment: Experiment, samples: Samples, split: SplitReport, trai
     steps = trainings * train.epochs * per_epoch
     per_epoch = len(evaluation_steps(per_epoch, train.evaluations_per_epoch))
     evaluations = trainings * train.epochs * per_epoch
-    recalibrated = min(RECALIBRATED, len(inputs.once)) if train.batch_norm == "recalibrated" else 0
+    is_estimated = train.batch_norm == "recalibrated" or train.weight_averaging == "swa"
+    recalibrated = min(RECALIBRATED, len(inputs.once)) if is_estimated else 0
     judging = evaluations * (len(inputs.val) + recalibrated) * probe.evaluate_image_s
     seconds = steps * probe.step_s + judging
     if measured.is_head_only:
@@ -222,9 +223,10 @@ def _run_bytes(params: int, trainings: int) -> int:
 
 
 def _checkpoint_bytes(params: int, recipe: Recipe) -> int:
-    """Add up the best weights and the last checkpoint with the optimiser's moments."""
+    """Add up the best weights and the last checkpoint with moments and averaged weights."""
     moments = 1 if recipe.train.optimizer == "sgd" else 2
-    return 4 * params * (1 + 1 + moments)
+    average = 0 if recipe.train.weight_averaging == "none" else 1
+    return 4 * params * (1 + 1 + moments + average)
 
 
 def _table_bytes(recipe: Recipe, samples: Samples, split: SplitReport, trainings: int) -> int:

@@ -13,6 +13,7 @@ from eosin.core.types import Samples
 from eosin.data.sources.catalogue import DATASETS
 from eosin.experiment.backends import find_backend
 from eosin.experiment.copies import count_copies
+from eosin.recipe.data import DataSection
 from eosin.recipe.schema import IMAGENET, Recipe, StainSection, TransferSection
 from eosin.recipe.section import Section
 from eosin.stain import METHODS
@@ -41,7 +42,7 @@ def check_names(recipe: Recipe) -> None:
         RecipeError: An argument or input size that the network does not accept.
     """
     stages = recipe.transfer.stage
-    for section in (recipe.data, *(stage.data for stage in stages)):
+    for section in (recipe.data, *_stage_data(recipe)):
         if section.dataset is not None:
             DATASETS.get(section.dataset)
     for policy in (recipe.augment.policy, *(stage.augment for stage in stages)):
@@ -58,6 +59,18 @@ def check_names(recipe: Recipe) -> None:
     backend.check(recipe)
     check_standardising(recipe)
     check_balance(recipe)
+    check_mixup(recipe)
+
+
+def check_mixup(recipe: Recipe) -> None:
+    """Refuse, with ``RecipeError``, to mix stacks whose missing images are told by their black."""
+    is_fused = any(section.fuse for section in (recipe.data, *_stage_data(recipe)))
+    if recipe.train.mixup and is_fused:
+        raise RecipeError(
+            "'train.mixup' cannot be combined with 'data.fuse': a missing magnification would be "
+            "mixed with an image",
+            hint="Leave it out",
+        )
 
 
 def check_embedding(recipe: Recipe, table: Path) -> None:
@@ -83,6 +96,10 @@ def _refuse(key: str, table: Path) -> None:
         f"{table.name}",
         hint="Leave it out",
     )
+
+
+def _stage_data(recipe: Recipe) -> list[DataSection]:
+    return [stage.data for stage in recipe.transfer.stage]
 
 
 def check_positive(samples: Samples, positive: str | None) -> None:

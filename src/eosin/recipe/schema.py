@@ -209,6 +209,11 @@ class TrainSection(Section):
         class_weights: ``none``, or ``balanced`` (N / (K · N_class), by the images of an epoch).
         loss: ``cross_entropy``, or ``focal``, which emphasises misclassified images.
         focal_gamma: The focal loss's exponent; 0 is cross-entropy.
+        label_smoothing: Share of the target that is spread equally over all classes, of
+            ``cross_entropy``; part of the training loss in ``history.csv``, not of ``val_loss``.
+        mixup: α of the Beta distribution from which the share is drawn in which each image of a
+            batch is mixed with another; 0 mixes none. Training accuracy and AUC in
+            ``history.csv`` are then those of mixed images, by the class of the larger share.
         schedule: Learning-rate schedule.
         evaluations_per_epoch: Evaluations of the validation subset in each epoch.
         monitor: Metric that chooses the best state, stops early and drives ``plateau``; ``none``
@@ -224,6 +229,11 @@ class TrainSection(Section):
         batch_norm: Statistics for evaluation: the ``running`` ones of the training steps, or
             ``recalibrated`` (precise), estimated before each evaluation over training images
             without dropout and augmentation.
+        weight_averaging: Weights that are evaluated, monitored and kept: those of the last step
+            (``none``); their exponential moving average (``ema``); or from three quarters of the
+            epochs on the mean of those at each evaluation (``swa``, stochastic weight averaging,
+            with batch-norm recalibrated). docs/training.md
+        ema_decay: Largest decay of ``ema`` per step; lower in the first steps.
         checkpoint_minutes: Minutes between checkpoints for ``--resume`` inside an epoch; every
             epoch ends with one in any case.
         loggers: In addition to ``history.csv``: ``tensorboard`` and ``mlflow``, into ``logs/``.
@@ -241,6 +251,8 @@ class TrainSection(Section):
     class_weights: Literal["none", "balanced"] = "none"
     loss: Literal["cross_entropy", "focal"] = "cross_entropy"
     focal_gamma: Annotated[float, Field(ge=0.0, le=10.0)] = 2.0
+    label_smoothing: Share = 0.0
+    mixup: Annotated[float, Field(ge=0.0, le=10.0)] = 0.0
     schedule: ScheduleSection = ScheduleSection()
     evaluations_per_epoch: PositiveInt = 1
     monitor: Literal["val_loss", "val_accuracy", "val_auc", "none"] = "val_loss"
@@ -251,6 +263,8 @@ class TrainSection(Section):
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     clip_gradient: PositiveFloat | None = None
     batch_norm: Literal["running", "recalibrated"] = "running"
+    weight_averaging: Literal["none", "ema", "swa"] = "none"
+    ema_decay: Share = 0.999
     checkpoint_minutes: Annotated[float, Field(ge=0.0)] = 5.0
     loggers: tuple[Literal["tensorboard", "mlflow"], ...] = ()
 
@@ -258,6 +272,20 @@ class TrainSection(Section):
     def _check_monitor(self) -> Self:
         if self.monitor == "none" and (self.patience or self.schedule.name == "plateau"):
             raise ValueError('`monitor = "none"` cannot be combined with `patience` or `plateau`')
+        return self
+
+    @model_validator(mode="after")
+    def _check_loss(self) -> Self:
+        if self.label_smoothing and self.loss == "focal":
+            raise ValueError('`label_smoothing` cannot be combined with `loss = "focal"`')
+        return self
+
+    @model_validator(mode="after")
+    def _check_averaging(self) -> Self:
+        if self.weight_averaging == "swa" and self.patience:
+            raise ValueError(
+                '`weight_averaging = "swa"` begins late: it cannot be combined with `patience`'
+            )
         return self
 
 

@@ -76,7 +76,12 @@ def step_scheduler(scheduler: Scheduler | None, monitored: float) -> None:
 
 
 def mean_loss(
-    logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, section: TrainSection
+    logits: torch.Tensor,
+    targets: torch.Tensor,
+    weights: torch.Tensor,
+    section: TrainSection,
+    *,
+    label_smoothing: float = 0.0,
 ) -> torch.Tensor:
     """Return the recipe's loss of a batch: a mean weighted by class.
 
@@ -85,10 +90,13 @@ def mean_loss(
         targets: Class indices, shape (B,).
         weights: Weight of each class, shape (K,).
         section: The recipe's training section.
+        label_smoothing: Share of the target that is spread over all classes, of cross-entropy.
     """
     if section.loss == "focal":
         return focal_loss(logits, targets, weights, section.focal_gamma)
-    return functional.cross_entropy(logits, targets, weight=weights)
+    return functional.cross_entropy(
+        logits, targets, weight=weights, label_smoothing=label_smoothing
+    )
 
 
 def focal_loss(

@@ -21,11 +21,13 @@ from eosin.recipe.schema import TrainSection
 from eosin.runtime.device import DRAWING, autocast, seed_torch
 from eosin.runtime.unpickling import read_checkpoint
 from eosin.training import loop
+from eosin.training.averaging import WeightAverage
 from eosin.training.batch_norm import choose_images, estimate_statistics
 from eosin.training.checkpoints import load_weights, save_weights
 from eosin.training.data import FitInputs, ImagePart, Probe, read_peak_bytes
 from eosin.training.history import Row, Tally, foreign_checkpoint
 from eosin.training.loader import Batch, InputScaling, augment, read_part
+from eosin.training.mixup import Mixup
 from eosin.training.optimisers import make_optimizer, make_scheduler, mean_loss, step_scheduler
 from eosin.training.sampler import EpochBatches, evaluation_steps, make_batches
 
@@ -110,7 +112,10 @@ class TorchLearner:
         self._penalised = [
             m.weight for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)
         ]
+        self._epoch = 0
         self._choose_trainable(0)
+        is_averaged = section.weight_averaging != "none"
+        self._average = WeightAverage(network, section) if is_averaged else None
         self._optimizer = make_optimizer(network, section, inputs.tuning)
         n_batches = len(make_batches(inputs.train.targets, section, inputs.seed))
         n_evaluations = len(evaluation_steps(n_batches, section.evaluations_per_epoch))
@@ -130,6 +135,7 @@ class TorchLearner:
 
     def begin_epoch(self, epoch: int) -> None:
         """Choose the trainable weights of an epoch."""
+        self._epoch = epoch
         self._choose_trainable(epoch)
         self._train()
 
@@ -153,8 +159,8 @@ class TorchLearner:
         images, targets, _ = batch
         with DRAWING, autocast(self._inputs.device_settings):
             seed_torch(self._inputs.seed, "step", number)
-            logits = self._run(self._scale(images, self._memory_of(images)))
-            loss = mean_loss(logits, targets, self._class_weights, self._section)
+            inputs = self._scale(images, self._memory_of(images))
+            logits, loss = self._forward(inputs, targets, number)
             penalised = loss + self._penalty(len(images))
         self._optimizer.zero_grad()
         self._scaler.scale(penalised).backward()  # type: ignore[no-untyped-call]
@@ -164,7 +170,25 @@ class TorchLearner:
             nn.utils.clip_grad_norm_(weights, self._section.clip_gradient)
         self._scaler.step(self._optimizer)
         self._scaler.update()
+        if self._average is not None:
+            self._average.add_step(self.network)
         return *_arrays(logits, targets), penalised.item()
+
+    def _forward(
+        self, inputs: torch.Tensor, targets: torch.Tensor, number: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the logits of a training batch, possibly mixed, and its mean loss."""
+        section, seed = self._section, self._inputs.seed
+        mixup = Mixup.draw(section.mixup, len(inputs), seed, number) if section.mixup else None
+        logits = self._run(inputs if mixup is None else mixup.mix(inputs))
+
+        def loss(classes: torch.Tensor) -> torch.Tensor:
+            smoothing = section.label_smoothing
+            return mean_loss(
+                logits, classes, self._class_weights, section, label_smoothing=smoothing
+            )
+
+        return logits, loss(targets) if mixup is None else mixup.mean_loss(targets, loss)
 
     def _scale(self, images: torch.Tensor, memory: torch.Tensor | None = None) -> torch.Tensor:
         if self._inputs.is_embedded:
@@ -187,18 +211,36 @@ class TorchLearner:
     def evaluate(self) -> Tally:
         """Compute losses and logits of the validation subset, never augmented."""
         tally = Tally()
-        self.network.eval()
+        self._update_average()
+        network = self._evaluated.eval()
+        run = self._run if network is self.network else network.__call__
         with torch.inference_mode(), autocast(self._inputs.device_settings):
-            if self._section.batch_norm == "recalibrated":
+            if self._is_recalibrated(network):
                 part = choose_images(self._inputs.once, self._inputs.seed)
                 batches = (inputs for inputs, _ in self._read_in_order(part))
-                estimate_statistics(self.network, batches, self.network)
+                estimate_statistics(network, batches, network)
             for inputs, targets in self._read_in_order(self._inputs.val):
-                logits = self._run(inputs)
+                logits = run(inputs)
                 loss = mean_loss(logits, targets, self._class_weights, self._section)
                 tally.add(*_arrays(logits, targets), loss.item())
         self._train()
         return tally
+
+    @property
+    def _evaluated(self) -> nn.Module:
+        """The network to evaluate and keep: that of the averaged weights, once there are any."""
+        average = self._average
+        return average.network if average is not None and average.has_begun else self.network
+
+    def _update_average(self) -> None:
+        if self._average is not None:
+            self._average.add_evaluation(self.network, self._epoch)
+            # Batch-norm of frozen layers keeps its statistics in the average, too.
+            freeze(self._average.network, self._cut, self._inputs.tuning.untrained)
+
+    def _is_recalibrated(self, network: nn.Module) -> bool:
+        is_swa = self._section.weight_averaging == "swa" and network is not self.network
+        return is_swa or self._section.batch_norm == "recalibrated"
 
     def _read_in_order(self, part: ImagePart) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         for rows in EpochBatches(len(part), self._section.batch_size, None).of(0):
@@ -210,8 +252,8 @@ class TorchLearner:
         step_scheduler(self._scheduler, monitored)
 
     def save_weights(self, path: Path) -> None:
-        """Write weights and buffers as safetensors."""
-        save_weights(path, self.network)
+        """Write weights and buffers, averaged if they are, as safetensors."""
+        save_weights(path, self._evaluated)
 
     def load_weights(self, path: Path) -> None:
         """Read what :meth:`save_weights` wrote."""
@@ -249,6 +291,7 @@ class TorchLearner:
             "optimizer": self._optimizer,
             "schedule": self._scheduler,
             "scaler": self._scaler,
+            "average": None if self._average is None else self._average.model,
         }
         return {name: part for name, part in parts.items() if part is not None}
 

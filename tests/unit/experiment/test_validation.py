@@ -59,6 +59,21 @@ def test_what_can_be_balanced_passes(changed):
     check_names(recipe(**changed))
 
 
+@pytest.mark.parametrize("where", ["data", "stage"])
+def test_stacks_are_not_mixed(where):
+    values = recipe(balance="none").model_dump()
+    values["train"]["mixup"] = 0.2
+    values["model"]["name"] = "fusion:ernet18"
+    check_names(recipe_from_dict(values))
+    data = {"manifest": "absent.csv", "fuse": True, "magnifications": ["40", "200"]}
+    if where == "data":
+        values["data"] |= data
+    else:
+        values["transfer"]["stage"] = [STAGE | {"data": data}]
+    with pytest.raises(RecipeError, match=r"'train.mixup' cannot be combined with 'data.fuse'"):
+        check_names(recipe_from_dict(values))
+
+
 def test_another_number_of_copies_than_the_policy_s_is_refused():
     with pytest.raises(RecipeError, match=r"'augment.copies' is 3, but the policy 'p4' makes 5"):
         check_names(recipe(balance="none", policy="p4", copies=3))

@@ -69,6 +69,21 @@ def test_a_value_out_of_range_names_key_and_value(section, key, value, wanted):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("train", "named"),
+    [
+        ({"monitor": "none", "patience": 3}, ("monitor", "patience")),
+        ({"label_smoothing": 0.1, "loss": "focal"}, ("label_smoothing", "focal")),
+        ({"weight_averaging": "swa", "patience": 3}, ("swa", "patience")),
+    ],
+)
+def test_keys_of_a_training_that_cannot_be_combined_are_named(train, named):
+    with pytest.raises(RecipeError) as caught:
+        make(train=train)
+    assert all(name in str(caught.value) for name in ("'train'", *named))
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["", "-a", "a/b", "a b", "ä", "x" * 81, "../a"])
 def test_a_name_must_do_for_a_folder(name):
     with pytest.raises(RecipeError, match="'name'"):

@@ -198,6 +198,32 @@ def test_a_training_cut_at_any_step_goes_on_in_mid_epoch(
     assert taken[0] == cut - 1
 
 
+OPTIONS = {
+    "ema": {"weight_averaging": "ema"},
+    "swa": {"weight_averaging": "swa", "epochs": 6, "monitor": "none"},
+    "mixup": {"mixup": 0.4, "label_smoothing": 0.1},
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("cut", [2, 9, 14])
+def test_options_of_the_training_go_on_in_mid_epoch(train_tiny, go_on, cut_before_step, name, cut):
+    section = {**LONG, **OPTIONS[name]}
+    cut += 15 * (section["epochs"] == 6)
+    straight = train_tiny("straight", **section)
+    with cut_before_step(cut), pytest.raises(Cut):
+        train_tiny("cut", **section)
+    resumed = go_on("cut", **section)
+    assert_same_end(straight, resumed)
+    first, second = (
+        torch.load(run.last_checkpoint, weights_only=True).get("average", {})
+        for _, run in (straight, resumed)
+    )
+    assert first.keys() == second.keys()
+    assert bool(first) == ("weight_averaging" in section)
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_cuts_in_a_row_at_random_with_checkpoints_at_random(
     train_tiny, go_on, cut_before_step, monkeypatch, seed

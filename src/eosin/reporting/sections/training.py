@@ -82,7 +82,9 @@ def answers(run: FinishedRun) -> dict[str, str]:
     """Return the answers to items of reporting guidelines, empty where the run has none."""
     facts = _recipe_facts(run)
     return {
-        "training": joined(select(facts, "Optimizer", "Epochs", "Loss", "Regularisation")),
+        "training": joined(
+            select(facts, "Optimizer", "Epochs", "Loss", "Regularisation", "Weights")
+        ),
         "kept": joined(select(facts, "Checkpoint")),
     }
 
@@ -94,13 +96,21 @@ def _recipe_facts(run: FinishedRun) -> list[Pair]:
     train, augment = run.recipe.train, run.recipe.augment
     stop = f"; early stopping after {train.patience} evaluations" if train.patience else ""
     kept = "last" if train.monitor == "none" else f"best {train.monitor}"
-    shrinking = (("weight decay", train.weight_decay), ("L2 penalty", train.l2))
+    shrinking = (
+        ("weight decay", train.weight_decay),
+        ("L2 penalty", train.l2),
+        ("label smoothing", train.label_smoothing),
+        ("mixup α", train.mixup),
+    )
+    average = {"none": "", "ema": f"exponential moving average, decay {train.ema_decay:g}"}
+    average["swa"] = "stochastic weight averaging"
     facts = [
         ("Optimizer", f"{train.optimizer}, learning rate {train.lr:g} ({train.schedule.name})"),
         ("Epochs", f"at most {count(train.epochs)}, batch size {train.batch_size}{stop}"),
         ("Checkpoint", kept),
         ("Loss", train.loss.replace("_", " ")),
         ("Regularisation", listing(f"{name} {value:g}" for name, value in shrinking if value)),
+        ("Weights", average[train.weight_averaging]),
         ("Augmentation", augment.policy),
     ]
     return [(name, value) for name, value in facts if value]
