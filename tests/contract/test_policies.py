@@ -78,7 +78,7 @@ def test_shapes_and_types_stay(name, images):
 def test_nothing_black_comes_in(name):
     grey = np.full((100, 12, 12, 3), 128, np.uint8)
     changed = apply(name, grey)
-    assert changed.min() > 80
+    assert changed.min() > 30
     # The whole of an even image changes alike: no corner is told from the middle.
     assert (changed == changed[:, 6:7, 6:7]).all()
 

@@ -20,6 +20,10 @@ PLANE = {
 COLOUR = {
     "stain_scale": "stains × (1 ± {value:g})",
     "stain_shift": "stains ± {value:g}",
+    "contrast": "contrast ±{share:g} %",
+    "saturation": "saturation ±{share:g} %",
+    "hue_deg": "hue ±{value:g}°",
+    "grey": "{share:g} % of images grey",
     "brightness": "brightness ±{share:g} %",
     "gain": "gain ±{share:g} %",
     "gamma": "gamma e^±{value:g}",

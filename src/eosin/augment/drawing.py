@@ -14,8 +14,8 @@ networks for computational pathology" (Medical Image Analysis 58, 2019): an imag
 haematoxylin, eosin and a rest by the vectors of A. C. Ruifrok and D. A. Johnston, "Quantification
 of histochemical staining by color deconvolution" (2001); each concentration is scaled and shifted;
 and the image is recombined. All of that is linear in the optical density of red, green and blue,
-and so is a brighter lamp, which subtracts ln of its factor: one matrix of 3 × 4 an image holds
-them all.
+and so are contrast, saturation and hue there, and a brighter lamp, which subtracts ln of its
+factor: one matrix of 3 × 4 an image holds them all.
 """
 
 from __future__ import annotations
@@ -30,12 +30,13 @@ import numpy.typing as npt
 from eosin.augment.callables import Calls, Seeded
 from eosin.core.seeding import derive_seed
 from eosin.core.types import FloatArray, Image, IntArray
-from eosin.stain.density import density_change
+from eosin.stain.density import colour_change, density_change
 
 #: A rotation or mirror of the image plane: rows of a matrix from output to input.
 View = tuple[tuple[float, float], tuple[float, float]]
 
-# Use of each of an image's numbers. New ones go to the end: the others stay as they are.
+# Use of each of an image's numbers. New ones go to the end, after those of the channels' tones: the
+# others stay as they are.
 _GEOMETRY, _STAIN, _BRIGHTNESS, _BLUR, _TONES = (
     slice(11),
     slice(11, 17),
@@ -43,6 +44,7 @@ _GEOMETRY, _STAIN, _BRIGHTNESS, _BLUR, _TONES = (
     slice(18, 20),
     slice(20, None),
 )
+_COLOURS = 4
 Words = npt.NDArray[np.uint64]
 _ROUNDS = 10
 _LOW = np.uint64(0xFFFFFFFF)
@@ -91,6 +93,10 @@ class Policy:
         stain_scale: Factor on the concentration of haematoxylin, of eosin and of the rest, from
             1 − this to 1 + this.
         stain_shift: Added to each of them, in optical density, from ±this.
+        contrast: Factor on the optical density, from 1 − this to 1 + this.
+        saturation: Factor on the density's difference from grey, from 1 − this to 1 + this.
+        hue_deg: Rotation of the density's colour about grey is drawn from ±this.
+        grey: Probability that all colour is taken away.
         brightness: Factor on the light, from 1 − this to 1 + this.
         blur: Standard deviation of a Gaussian in pixels, from 0 to this, with probability 1/2.
         gain: Factor on each fluorescence channel, from 1 − this to 1 + this.
@@ -111,6 +117,10 @@ class Policy:
     views: tuple[View, ...] = ()
     stain_scale: float = 0.0
     stain_shift: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue_deg: float = 0.0
+    grey: float = 0.0
     brightness: float = 0.0
     blur: float = 0.0
     gain: float = 0.0
@@ -131,9 +141,13 @@ class Policy:
     @property
     def modality(self) -> Literal["brightfield", "fluorescence"] | None:
         """The modality of its colour changes; None if it has none."""
-        if self.stain_scale or self.stain_shift or self.brightness:
+        if self.stain_scale or self.stain_shift or self.brightness or self._changes_colour:
             return "brightfield"
         return "fluorescence" if self.gain or self.gamma or self.offset else None
+
+    @property
+    def _changes_colour(self) -> bool:
+        return any((self.contrast, self.saturation, self.hue_deg, self.grey))
 
     def draw(self, seed: int, epoch: int, indices: Iterable[int], *, channels: int = 3) -> Drawn:
         """Draw the parameters of a batch.
@@ -146,11 +160,12 @@ class Policy:
         """
         index = np.array(list(indices), dtype=np.int64)
         # Every number is drawn, used or not: switching one change on leaves the others as they are.
-        count = _TONES.start + 3 * channels
-        drawn = uniform(derive_seed(seed, "augment", epoch), index, count)
+        end = _TONES.start + 3 * channels
+        drawn = uniform(derive_seed(seed, "augment", epoch), index, end + _COLOURS)
+        drawn, colour = drawn[:, :end], drawn[:, end:]
         return Drawn(
             affine=self._draw_affine(drawn[:, _GEOMETRY], index),
-            density=self._draw_density(drawn[:, _STAIN], drawn[:, _BRIGHTNESS]),
+            density=self._draw_density(drawn[:, _STAIN], colour, drawn[:, _BRIGHTNESS]),
             blur=self._draw_blur(drawn[:, _BLUR]),
             tables=self._draw_tables(drawn[:, _TONES].reshape(len(index), channels, 3)),
             calls=self._draw_calls(derive_seed(seed, "augment function", epoch), index),
@@ -192,12 +207,26 @@ class Policy:
         matrices[:, :, 2] = offset
         return matrices
 
-    def _draw_density(self, stain: FloatArray, light: FloatArray) -> FloatArray | None:
+    def _draw_density(
+        self, stain: FloatArray, colour: FloatArray, light: FloatArray
+    ) -> FloatArray | None:
         if self.modality != "brightfield":
             return None
         scale, shift = (2.0 * stain - 1.0).reshape(-1, 2, 3).transpose(1, 0, 2)
         factor = 1.0 + self.brightness * (2.0 * light - 1.0)
-        return density_change(1.0 + self.stain_scale * scale, self.stain_shift * shift, factor)
+        changed = self._draw_colour(colour) if self._changes_colour else None
+        return density_change(
+            1.0 + self.stain_scale * scale, self.stain_shift * shift, factor, changed
+        )
+
+    def _draw_colour(self, drawn: FloatArray) -> FloatArray:
+        hue, saturation, contrast = 2.0 * drawn[:, :3].T - 1.0
+        is_grey = drawn[:, 3] < self.grey
+        return colour_change(
+            np.deg2rad(self.hue_deg) * hue,
+            np.where(is_grey, 0.0, 1.0 + self.saturation * saturation),
+            1.0 + self.contrast * contrast,
+        )
 
     def _draw_blur(self, drawn: FloatArray) -> FloatArray | None:
         if not self.blur:

@@ -119,6 +119,23 @@ POLICIES.add(
     ),
 )
 POLICIES.add(
+    "dihedral_strong",
+    replace(
+        POLICIES.get("dihedral"),
+        source="ours: `dihedral`, and together, in wide ranges, the changes that Tellez et al. "
+        "2019 compare: stain, contrast, saturation, hue, brightness and focus; grey images after "
+        "Chen et al. 2020 (SimCLR)",
+        stain_scale=0.4,
+        stain_shift=0.05,
+        contrast=0.3,
+        saturation=0.5,
+        hue_deg=180.0,
+        grey=0.2,
+        brightness=0.2,
+        blur=1.0,
+    ),
+)
+POLICIES.add(
     "fluorescence",
     replace(
         _PLANE,

@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter
 
 from eosin.augment import POLICIES, Drawn, Policy, augment_bytes
 from eosin.augment.floats import augment_floats
-from eosin.stain.density import density_change
+from eosin.stain.density import colour_change, density_change
 
 #: Grey levels between bytes and floats: one of rounding, one that a steeper change makes of it.
 ROUNDED = 2.0
@@ -52,6 +52,56 @@ def test_brightness_is_a_factor_on_the_light(make_tissue):
     wanted = np.minimum((images + 1.0) * 0.8 - 1, 255)
     np.testing.assert_allclose(stained(images, light=0.8), wanted, atol=0.51)  # rounding
     assert (stained(np.full_like(images, 250), light=1.5) == 255).all()
+
+
+def coloured(images, hue_deg=0.0, saturation=1.0, contrast=1.0):
+    colour = colour_change(
+        *(np.array([one]) for one in (np.deg2rad(hue_deg), saturation, contrast))
+    )
+    density = density_change(ONE, 0 * ONE, np.ones((1, 1)), colour)
+    return augment_bytes(images, Drawn(density=density))
+
+
+def test_a_third_of_a_turn_of_hue_hands_each_channel_on(make_tissue):
+    images = make_tissue(1, 16, 16)
+    seen = coloured(images, hue_deg=120.0)
+    np.testing.assert_allclose(seen.astype(int), np.roll(images, 1, axis=3), atol=1)
+    np.testing.assert_allclose(coloured(images, hue_deg=360.0).astype(int), images, atol=1)
+
+
+def test_without_saturation_an_image_is_grey_of_the_same_density(make_tissue):
+    images = make_tissue(1, 16, 16)
+    grey = coloured(images, saturation=0.0)
+    assert (grey == grey[..., :1]).all()
+    wanted = 256 * np.exp(-density_of(images).mean(axis=3)) - 1
+    np.testing.assert_allclose(grey[..., 0], wanted, atol=0.51)  # rounding
+
+
+def test_contrast_is_a_factor_on_the_density_and_leaves_white(make_tissue):
+    images = make_tissue(1, 16, 16)
+    wanted = 256 * np.exp(-1.3 * density_of(images)) - 1
+    np.testing.assert_allclose(coloured(images, contrast=1.3), wanted, atol=0.51)
+    white = np.full((1, 4, 4, 3), 255, np.uint8)
+    assert (coloured(white, hue_deg=50.0, saturation=1.5, contrast=1.3) == 255).all()
+
+
+def test_as_many_images_are_grey_as_the_policy_says(make_tissue):
+    images = make_tissue(400, 4, 4)
+    seen = change(images, grey=0.2)
+    is_grey = (seen == seen[..., :1]).all(axis=(1, 2, 3))
+    assert 0.12 < is_grey.mean() < 0.28  # 400 draws: four standard deviations
+    np.testing.assert_allclose(seen[~is_grey].astype(int), images[~is_grey], atol=1)
+
+
+def test_the_strong_policy_changes_colour_by_more_than_the_jitter(make_tissue):
+    images = make_tissue(300, 8, 8)
+    weak, strong = (
+        density_of(augment_bytes(images, POLICIES.get(name).draw(0, 0, range(300)))).mean((1, 2))
+        for name in ("dihedral_jitter", "dihedral_strong")
+    )
+    for channels in ((0, 1), (1, 2), (0, 2)):
+        spread = [np.std(one[:, channels[0]] - one[:, channels[1]]) for one in (weak, strong)]
+        assert spread[1] > 1.5 * spread[0]
 
 
 def test_white_stays_nearly_white_under_jitter():
@@ -102,6 +152,7 @@ def test_fluorescence_channels_change_apart_and_keep_their_order():
 
 @pytest.mark.parametrize(
     ("policy", "channels"), [("default", 3), ("default", 6), ("stain_jitter", 3), ("p2", 3)]
+    + [("dihedral_strong", 3), ("dihedral_strong", 6)]
     + [("fluorescence", n) for n in (1, 2, 5)],
 )  # fmt: skip
 def test_floats_change_as_bytes_do(policy, channels, make_tissue):
