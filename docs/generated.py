@@ -64,6 +64,7 @@ EXAMPLES: dict[str, Any] = {
     "train.schedule.patience": 5,
     "train.schedule.every": 10,
     "train.schedule.min_lr": 1e-6,
+    "train.schedule.warmup": 1.0,
     "train.loggers": ["tensorboard"],
     "evaluate.prevalence": 0.08,
     "evaluate.resamples": 5000,

@@ -172,7 +172,7 @@ class TransferSection(Section):
 
 
 class ScheduleSection(Section):
-    """Learning-rate schedule; all is counted in evaluations.
+    """Learning-rate schedule; all but the warm-up is counted in evaluations.
 
     Attributes:
         name: ``constant``, ``plateau``, ``step`` or ``cosine`` (over the whole training).
@@ -180,6 +180,8 @@ class ScheduleSection(Section):
         patience: Evaluations without improvement before ``plateau`` acts.
         every: Evaluations between the drops of ``step``.
         min_lr: Lowest learning rate.
+        warmup: Epochs, or a fraction of one, in which the learning rate rises linearly, step by
+            step, to that of the schedule.
     """
 
     name: Literal["constant", "plateau", "step", "cosine"] = "constant"
@@ -187,6 +189,7 @@ class ScheduleSection(Section):
     patience: Annotated[int, Field(ge=0, lt=2**31)] = 2
     every: PositiveInt = 5
     min_lr: Annotated[float, Field(ge=0.0)] = 0.0
+    warmup: Annotated[float, Field(ge=0.0)] = 0.0
 
 
 class TrainSection(Section):
@@ -278,6 +281,14 @@ class TrainSection(Section):
     def _check_loss(self) -> Self:
         if self.label_smoothing and self.loss == "focal":
             raise ValueError('`label_smoothing` cannot be combined with `loss = "focal"`')
+        return self
+
+    @model_validator(mode="after")
+    def _check_warmup(self) -> Self:
+        if self.schedule.warmup >= self.epochs:
+            raise ValueError(
+                f"`schedule.warmup` must be less than `epochs`, which is {self.epochs}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import nn, optim
 from torch.nn import functional
@@ -73,6 +76,19 @@ def step_scheduler(scheduler: Scheduler | None, monitored: float) -> None:
         scheduler.step(monitored)
     elif scheduler is not None:
         scheduler.step()
+
+
+@contextmanager
+def warming_up(optimizer: optim.Optimizer, factor: float) -> Iterator[None]:
+    """Lower every learning rate by a factor for one step; the schedule's own rates stay."""
+    before = [group["lr"] for group in optimizer.param_groups]
+    for group in optimizer.param_groups:
+        group["lr"] *= factor
+    try:
+        yield
+    finally:
+        for group, lr in zip(optimizer.param_groups, before, strict=True):
+            group["lr"] = lr
 
 
 def mean_loss(

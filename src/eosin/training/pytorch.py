@@ -28,7 +28,13 @@ from eosin.training.data import FitInputs, ImagePart, Probe, read_peak_bytes
 from eosin.training.history import Row, Tally, foreign_checkpoint
 from eosin.training.loader import Batch, InputScaling, augment, read_part
 from eosin.training.mixup import Mixup
-from eosin.training.optimisers import make_optimizer, make_scheduler, mean_loss, step_scheduler
+from eosin.training.optimisers import (
+    make_optimizer,
+    make_scheduler,
+    mean_loss,
+    step_scheduler,
+    warming_up,
+)
 from eosin.training.sampler import EpochBatches, evaluation_steps, make_batches
 
 #: Format of ``last.ckpt``.
@@ -118,6 +124,7 @@ class TorchLearner:
         self._average = WeightAverage(network, section) if is_averaged else None
         self._optimizer = make_optimizer(network, section, inputs.tuning)
         n_batches = len(make_batches(inputs.train.targets, section, inputs.seed))
+        self._warmup_steps, self._warmth = round(section.schedule.warmup * n_batches), 1.0
         n_evaluations = len(evaluation_steps(n_batches, section.evaluations_per_epoch))
         self._scheduler = make_scheduler(
             self._optimizer,
@@ -130,8 +137,8 @@ class TorchLearner:
 
     @property
     def lr(self) -> float:
-        """The head's learning rate."""
-        return float(self._optimizer.param_groups[0]["lr"])
+        """The head's learning rate, in the warm-up that of the last step."""
+        return float(self._optimizer.param_groups[0]["lr"]) * self._warmth
 
     def begin_epoch(self, epoch: int) -> None:
         """Choose the trainable weights of an epoch."""
@@ -168,7 +175,9 @@ class TorchLearner:
             self._scaler.unscale_(self._optimizer)
             weights = [w for group in self._optimizer.param_groups for w in group["params"]]
             nn.utils.clip_grad_norm_(weights, self._section.clip_gradient)
-        self._scaler.step(self._optimizer)
+        self._warmth = min(1.0, (number + 1) / max(self._warmup_steps, 1))
+        with warming_up(self._optimizer, self._warmth):
+            self._scaler.step(self._optimizer)
         self._scaler.update()
         if self._average is not None:
             self._average.add_step(self.network)

@@ -75,6 +75,7 @@ def test_a_value_out_of_range_names_key_and_value(section, key, value, wanted):
         ({"monitor": "none", "patience": 3}, ("monitor", "patience")),
         ({"label_smoothing": 0.1, "loss": "focal"}, ("label_smoothing", "focal")),
         ({"weight_averaging": "swa", "patience": 3}, ("swa", "patience")),
+        ({"epochs": 2, "schedule": {"warmup": 2.0}}, ("warmup", "epochs")),
     ],
 )
 def test_keys_of_a_training_that_cannot_be_combined_are_named(train, named):

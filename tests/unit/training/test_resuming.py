@@ -202,6 +202,7 @@ OPTIONS = {
     "ema": {"weight_averaging": "ema"},
     "swa": {"weight_averaging": "swa", "epochs": 6, "monitor": "none"},
     "mixup": {"mixup": 0.4, "label_smoothing": 0.1},
+    "warm-up": {"schedule": {"name": "cosine", "warmup": 1.5}},
 }
 
 
@@ -209,7 +210,7 @@ OPTIONS = {
 @pytest.mark.parametrize("cut", [2, 9, 14])
 def test_options_of_the_training_go_on_in_mid_epoch(train_tiny, go_on, cut_before_step, name, cut):
     section = {**LONG, **OPTIONS[name]}
-    cut += 15 * (section["epochs"] == 6)
+    cut += 15 * (section["epochs"] == 6)  # SWA begins late
     straight = train_tiny("straight", **section)
     with cut_before_step(cut), pytest.raises(Cut):
         train_tiny("cut", **section)

@@ -6,6 +6,7 @@ from torch import nn
 
 from eosin.recipe.schema import ScheduleSection, TrainSection
 from eosin.training.optimisers import make_optimizer, make_scheduler, step_scheduler
+from eosin.training.pytorch import TorchLearner
 
 DOUBLE = 1e-12  # rounding of a few products in double precision
 
@@ -65,3 +66,29 @@ def test_the_recipe_s_optimiser():
     sgd = make_optimizer(network, TrainSection(optimizer="sgd", momentum=0.5))
     assert type(sgd) is torch.optim.SGD
     assert sgd.param_groups[0]["momentum"] == 0.5
+
+
+def test_a_warm_up_lowers_the_first_steps_and_leaves_the_schedule(train_tiny, make_network):
+    inputs, start = train_tiny.inputs("none"), make_network().state_dict()
+    moved, rates = {}, {}
+    for warmup in (0.0, 1.5):
+        schedule = ScheduleSection(name="step", every=2, factor=0.1, warmup=warmup)
+        section = TrainSection(
+            optimizer="sgd", momentum=0.0, lr=0.1, batch_size=8, epochs=3, schedule=schedule
+        )
+        learner = TorchLearner(make_network(), section, inputs)
+        rates[warmup], number = [], 0
+        for epoch in range(3):
+            learner.begin_epoch(epoch)
+            for first in range(0, 32, 8):
+                learner.step(learner.read(list(range(first, first + 8)), epoch), number)
+                if number == 0:
+                    moved[warmup] = learner.network.state_dict()["5.weight"] - start["5.weight"]
+                rates[warmup].append(learner.lr)
+                number += 1
+            learner.step_schedule(0.0)
+    assert rates[0.0] == [0.1] * 8 + [pytest.approx(0.01)] * 4
+    # 33 images: an epoch has four batches, so that the warm-up has six steps.
+    assert rates[1.5][:6] == pytest.approx([0.1 * step / 6 for step in range(1, 7)])
+    assert rates[1.5][6:] == rates[0.0][6:]
+    torch.testing.assert_close(moved[1.5] * 6, moved[0.0], rtol=1e-4, atol=1e-7)

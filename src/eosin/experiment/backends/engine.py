@@ -102,6 +102,8 @@ def check(recipe: Recipe) -> None:
                 refused[f"{name}.{key}"] = (value, known[0])
     if recipe.train.schedule.name == "plateau":
         refused["train.schedule.name"] = ("plateau", "constant")
+    if recipe.train.schedule.warmup:
+        refused["train.schedule.warmup"] = (recipe.train.schedule.warmup, 0.0)
     if refused:
         raise _refusal(refused)
     if recipe.train.threads is not None:

@@ -104,8 +104,13 @@ def _recipe_facts(run: FinishedRun) -> list[Pair]:
     )
     average = {"none": "", "ema": f"exponential moving average, decay {train.ema_decay:g}"}
     average["swa"] = "stochastic weight averaging"
+    warmup = train.schedule.warmup
+    rising = f", after a warm-up of {warmup:g} of the epochs" if warmup else ""
     facts = [
-        ("Optimizer", f"{train.optimizer}, learning rate {train.lr:g} ({train.schedule.name})"),
+        (
+            "Optimizer",
+            f"{train.optimizer}, learning rate {train.lr:g} ({train.schedule.name}{rising})",
+        ),
         ("Epochs", f"at most {count(train.epochs)}, batch size {train.batch_size}{stop}"),
         ("Checkpoint", kept),
         ("Loss", train.loss.replace("_", " ")),
