@@ -249,7 +249,7 @@ def read(cells: Iterable[str], preprocessing: Preprocessing) -> Image:
     """Return the images that can be read at the network's size."""
     from eosin.inference.reading import read_cells
 
-    found = [one for _, one in read_cells(list(cells), preprocessing, ahead=64)]
+    found = [one for _, one in read_cells(cells, preprocessing)]
     kept = [one for one in found if not isinstance(one, Exception)]
     return np.stack(kept) if kept else np.empty((0, *preprocessing.input_px, 3), dtype=np.uint8)
 

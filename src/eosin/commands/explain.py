@@ -19,7 +19,7 @@ from eosin.artifacts.manifest import write_table
 from eosin.artifacts.predictions import Tally
 from eosin.artifacts.versioned import write_document
 from eosin.commands.explanation_writer import ExplanationWriter
-from eosin.commands.listed import list_cells, none_readable, read_chunks
+from eosin.commands.listed import list_cells, map_chunks, none_readable
 from eosin.commands.load import Model
 from eosin.commands.subjects import choose_subjects
 from eosin.core.display import Shown
@@ -41,7 +41,7 @@ from eosin.reporting.sections.explanations import describe_checks, explanations_
 _LOG = logging.getLogger(__name__)
 
 #: Images in memory at a time; images after which the time for the rest is logged.
-_CHUNK, _TIMED = 32, 2
+_TIMED = 2
 
 
 @dataclass(frozen=True, repr=False)
@@ -202,7 +202,7 @@ def _explain_all(
     skipped, done, n = listed.skipped, 0, len(listed.cells)
     with progress_bar("Explaining") as advance:
         preprocessing = writer.classifier.info.preprocessing
-        for chunk in read_chunks(given, listed, units, preprocessing, _CHUNK):
+        for chunk in map_chunks(lambda chunk: chunk, given, listed, units, preprocessing):
             clock = time.monotonic()
             for n_more in writer.add_chunk(chunk):
                 advance(done + n_more, n)

@@ -6,8 +6,9 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 
@@ -15,6 +16,7 @@ from eosin.artifacts.manifest import read_manifest
 from eosin.artifacts.model import ModelInfo, Preprocessing
 from eosin.artifacts.tables import folder_of, is_table
 from eosin.core.errors import DataError, ImageError, UsageError
+from eosin.core.threads import map_threads
 from eosin.core.types import Samples, change_parts
 from eosin.images.references import ImageList, Skipped, list_images
 from eosin.images.spacing import check_scale
@@ -24,8 +26,9 @@ from eosin.inference.given import Given
 from eosin.inference.reading import normalise_cells, read_cells, stains_of_units
 from eosin.stain import Normalised
 
-#: Images in memory at a time: as many are read while these are predicted.
-_CHUNK = 128
+#: Images of a chunk, and chunks in progress at most.
+_CHUNK, _CHUNKS_AHEAD = 32, 4
+_Result = TypeVar("_Result")
 
 
 def none_readable(given: Given, skipped: Skipped) -> DataError:
@@ -56,25 +59,30 @@ class Chunk:
     n_done: int
 
 
-def read_chunks(
+def map_chunks(
+    work: Callable[[Chunk], _Result],
     given: Given,
     listed: ImageList,
     units: list[str],
     preprocessing: Preprocessing,
-    size: int = _CHUNK,
-) -> Iterator[Chunk]:
-    """Yield the listed images as the network sees them, ``size`` at a time."""
+) -> Iterator[_Result]:
+    """Read the listed images in chunks, as the network sees them, and map over these.
+
+    A thread reads a chunk and works on it; a few are ahead of the caller.
+    """
     files = listed.cells
     sources = stains_of_units(files, units, preprocessing) if units else {}
-    # The next chunk is read while the caller works on this one.
-    reading, n_done = read_cells(files, preprocessing, given.in_memory, ahead=size), 0
-    while some := list(islice(reading, size)):
-        n_done += len(some)
-        kept = [cell for cell, found in some if not isinstance(found, ImageError)]
-        images = [found for _, found in some if not isinstance(found, ImageError)]
-        skipped = [(cell, str(found)) for cell, found in some if isinstance(found, ImageError)]
+
+    def read_and_work(start: int) -> _Result:
+        some = files[start : start + _CHUNK]
+        found = list(read_cells(some, preprocessing, given.in_memory))
+        kept = [cell for cell, one in found if not isinstance(one, ImageError)]
+        images = [one for _, one in found if not isinstance(one, ImageError)]
+        skipped = [(cell, str(one)) for cell, one in found if isinstance(one, ImageError)]
         kept, done, failed = normalise_cells(kept, images, preprocessing, sources)
-        yield Chunk(kept, done, skipped + failed, n_done)
+        return work(Chunk(kept, done, skipped + failed, start + len(some)))
+
+    return map_threads(read_and_work, range(0, len(files), _CHUNK), ahead=_CHUNKS_AHEAD)
 
 
 def _is_table(entry: Path | pd.DataFrame | str) -> bool:

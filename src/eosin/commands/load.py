@@ -19,7 +19,7 @@ from eosin.artifacts.metrics import Abstention
 from eosin.artifacts.model import Embedding
 from eosin.artifacts.outputs import read_rows
 from eosin.artifacts.predictions import NORMALISED, PREFIX, PredictionRecord, Tally
-from eosin.commands.listed import Chunk, list_cells, none_readable, read_chunks
+from eosin.commands.listed import Chunk, list_cells, map_chunks, none_readable
 from eosin.commands.selftest import SelfTestResult, check_model
 from eosin.core.display import Shown
 from eosin.core.errors import UsageError, end_with
@@ -282,12 +282,16 @@ def _predict_images(
     classifier: Classifier, given: Given, listed: ImageList, units: list[str], rows: _Rows
 ) -> Skipped:
     skipped, n_done = listed.skipped, 0
+    predicted = map_chunks(
+        lambda chunk: (chunk, _predict_chunk(classifier, chunk)),
+        given, listed, units, classifier.info.preprocessing,
+    )  # fmt: skip
     with progress_bar("Predicting") as advance:
-        for chunk in read_chunks(given, listed, units, classifier.info.preprocessing):
+        for chunk, table in predicted:
             skipped += chunk.skipped
             n_done += len(chunk.cells)
             if chunk.cells:
-                rows.add(_predict_chunk(classifier, chunk))
+                rows.add(table)
             advance(chunk.n_done, len(listed.cells))
     if not n_done:
         raise none_readable(given, skipped)

@@ -36,6 +36,7 @@ from eosin.images.limits import (
     open_bounded,
     read_limits,
 )
+from eosin.images.png import decode_plain_png
 from eosin.images.tiff import check_tiles, is_tiff, read_colours, stated_by_tags, usable_depth
 
 #: Increased whenever a change here changes decoded pixels: caches are keyed by it.
@@ -83,6 +84,8 @@ def decode_image(path: Path, index: int | None = None) -> Image:
     if index is not None:
         return item_to_rgb(path, read_item(path, index))
     limits = read_limits()
+    if (pixels := decode_plain_png(path, limits)) is not None:
+        return pixels
     try:
         with opened_image(path, limits) as image:
             select_page(path, image, limits)

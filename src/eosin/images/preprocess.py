@@ -299,19 +299,25 @@ def channel_affine(preprocessing: Preprocessing) -> tuple[list[int], FloatArray,
     return order, factor.astype(np.float32), offset.astype(np.float32)
 
 
-def to_input(images: Image, preprocessing: Preprocessing) -> FloatArray:
+def to_input(
+    images: Image, preprocessing: Preprocessing, out: FloatArray | None = None
+) -> FloatArray:
     """Convert resized images to the network's input, float32, shape (N, C, H, W).
 
     Images are uint8, shape (N, H, W, C), RGB or the chosen channels; features are float32, shape
-    (N, 1, 1, D).
+    (N, 1, 1, D). ``out`` is memory of the result's shape to write it to.
     """
     order, factor, offset = channel_affine(preprocessing)
-    planes = np.moveaxis(images, -1, 1)
-    if order != list(range(len(order))):
-        planes = planes[:, order]
-    inputs = np.empty(planes.shape, dtype=np.float32)
-    np.multiply(planes, factor[:, None, None], out=inputs)
-    inputs += offset[:, None, None]
+    factor, offset = factor[:, None, None], offset[:, None, None]
+    shape = (len(images), len(order), *images.shape[1:3])
+    inputs = np.empty(shape, dtype=np.float32) if out is None else out
+    if order == list(range(len(order))):
+        inputs[...] = np.moveaxis(images, -1, 1)
+    else:
+        for place, channel in enumerate(order):
+            inputs[:, place] = images[..., channel]
+    inputs *= factor
+    inputs += offset
     return inputs
 
 

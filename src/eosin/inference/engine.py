@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +41,8 @@ class EngineNetwork:
     engine = "NumPy engine"
 
     def __init__(self, path: Path, info: ModelInfo) -> None:
+        # Its layers keep the shapes of their inputs.
+        self._one_at_a_time = Lock()
         arrays = read_arrays(path)
         try:
             _check_finite(arrays)
@@ -55,7 +58,7 @@ class EngineNetwork:
     def run(self, images: FloatArray) -> FloatArray:
         """Return the logits (N, K) of prepared images (N, C, H, W)."""
         # Overflow is detected in the logits.
-        with np.errstate(all="ignore"):
+        with self._one_at_a_time, np.errstate(all="ignore"):
             return self._run(images)
 
 

@@ -10,7 +10,7 @@ is red and blue, as in ``evaluation.drift``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from typing import Any
 
 import numpy as np
@@ -60,7 +60,10 @@ _LEAST_VARIANCE = 1e-3
 _MOST_DEVIATION = 50.0
 #: The same for the distance.
 _MOST_TOGETHER = 8.0
-_BATCH = 64
+#: Images at a time: they fit into a processor's cache.
+_BATCH = 8
+#: Planes of an image's size that measuring takes.
+_PLANES = 5
 #: Reasons as texts, an array of objects (N,); empty where an image passes.
 Refused = Any
 
@@ -95,9 +98,14 @@ def measure_images(images: ImageSource, preprocessing: Preprocessing) -> FloatAr
     """
     n_tiles = max(1, len(preprocessing.magnifications))
     found = np.empty((len(images), n_tiles, len(measures_of(preprocessing))))
+    memory = np.empty(_PLANES * _BATCH * math.prod(preprocessing.input_px), dtype=np.float32)
     for start in range(0, len(images), _BATCH):
-        for place, image in enumerate(images[start : start + _BATCH], start=start):
-            found[place] = _measure_stack(image, preprocessing)
+        batch = images[start : start + _BATCH]
+        for place, tiles in enumerate(np.split(batch, n_tiles, axis=3)):
+            mine = _measure_tiles(tiles, preprocessing, memory)
+            if n_tiles > 1:
+                mine[~tiles.any(axis=(1, 2, 3))] = np.nan
+            found[start : start + len(batch), place] = mine
     return found
 
 
@@ -110,18 +118,26 @@ def find_refused(gate: Gate, images: ImageSource, preprocessing: Preprocessing) 
     if gate.distance is None:
         return np.full(len(images), "", dtype=object)
     values = measure_images(images, preprocessing)
-    return np.array([_find_reason(gate, stack) for stack in values], dtype=object)
+    exceeded = _exceed(gate, values)
+    flat = values.reshape(-1, values.shape[2])
+    distance = _distance(gate, flat).reshape(values.shape[:2]).max(axis=1, initial=0.0)
+    is_far = distance > gate.distance.high
+    found = np.full(len(values), "", dtype=object)
+    for place in np.flatnonzero(exceeded.any(axis=(1, 2)) | is_far):
+        found[place] = _find_reason(gate, values[place], exceeded[place], bool(is_far[place]))
+    return found
 
 
-def _find_reason(gate: Gate, stack: FloatArray) -> str:
-    """Return the reason why an image with the measures (T, M) is refused; empty if it passes."""
+def _find_reason(gate: Gate, stack: FloatArray, exceeded: BoolArray, is_far: bool) -> str:
+    """Return the reason why an image with the measures (T, M) is refused; empty if it passes.
+
+    ``exceeded`` are the limits that it is beyond, (M, 2), as by :func:`_exceed`.
+    """
     names = list(gate.measures)
-    found: set[str] = set()
-    for name, exceeded in zip(names, _exceed(gate, stack), strict=True):
-        pairs = zip(reasons_of(name), exceeded, strict=True)
+    found = {"domain"} if is_far else set[str]()
+    for name, beyond in zip(names, exceeded, strict=True):
+        pairs = zip(reasons_of(name), beyond, strict=True)
         found |= {reason for reason, is_beyond in pairs if reason is not None and is_beyond}
-    if gate.distance is not None and _distance(gate, stack).max() > gate.distance.high:
-        found.add("domain")
     if "blank" in found and np.nanmin(stack[:, names.index("contrast")]) < _PLAIN:
         return "blank"
     if "ink" in found and np.nanmax(stack[:, names.index("ink")]) > _MOST_INK:
@@ -129,15 +145,16 @@ def _find_reason(gate: Gate, stack: FloatArray) -> str:
     return next((reason for reason in REFUSALS if reason in found), "")
 
 
-def _exceed(gate: Gate, stack: FloatArray) -> BoolArray:
-    """Return whether one of the images (T, M) lies below, and above, each measure's limits, (M, 2).
+def _exceed(gate: Gate, values: FloatArray) -> BoolArray:
+    """Return whether an image lies below, and above, each measure's limits, (N, M, 2).
 
-    Measures that are undefined (NaN) exceed none.
+    ``values`` (N, T, M) are of its T images, of which one is enough. Measures that are undefined
+    (NaN) exceed none.
     """
     shown = gate.measures.values()
     low = np.array([-np.inf if one.low is None else one.low for one in shown])
     high = np.array([np.inf if one.high is None else one.high for one in shown])
-    return np.column_stack([(stack < low).any(axis=0), (stack > high).any(axis=0)])
+    return np.stack([(values < low).any(axis=1), (values > high).any(axis=1)], axis=-1)
 
 
 def _distance(gate: Gate, values: FloatArray) -> FloatArray:
@@ -173,74 +190,102 @@ def mahalanobis(scaled: FloatArray, mean: FloatArray, precision: FloatArray) -> 
     return np.asarray(np.sqrt(np.maximum(squared, 0) / max(1, len(mean))))
 
 
-def _measure_stack(image: Image, preprocessing: Preprocessing) -> FloatArray:
-    """Measure an image (H, W, C); of a stack each image (T, M), NaN where it is missing."""
-    n_tiles = max(1, len(preprocessing.magnifications))
-    if n_tiles == 1:
-        return _measure_one(image, preprocessing)[None]
-    tiles = np.split(image, n_tiles, axis=2)
-    unknown = np.full(len(measures_of(preprocessing)), np.nan)
-    return np.stack(
-        [_measure_one(tile, preprocessing) if tile.any() else unknown for tile in tiles]
+def _measure_tiles(tiles: Image, preprocessing: Preprocessing, memory: FloatArray) -> FloatArray:
+    """Return the M measures of images (N, H, W, C), shape (N, M).
+
+    ``memory`` is for intermediate results: to ask the system for it each time takes longer than to
+    compute them.
+    """
+    n_octaves = _count_octaves(preprocessing.input_px)
+    grey = _within(memory, tiles.shape[:3])
+    if preprocessing.planes is None:
+        coloured = _measure_colour(tiles, memory)
+        # Both stains absorb green.
+        grey[...] = tiles[..., 1]
+        return np.hstack([coloured, _measure_structure(grey, memory[grey.size :], n_octaves)])
+    light = np.log1p(tiles.mean(axis=(1, 2)))
+    np.mean(tiles, axis=3, dtype=np.float32, out=grey)
+    return np.hstack([light, _measure_structure(grey, memory[grey.size :], n_octaves)])
+
+
+def _measure_colour(images: Image, memory: FloatArray) -> FloatArray:
+    """Return the measures of :data:`_STAINED` of images, uint8, shape (N, H, W, 3)."""
+    step = max(1, min(images.shape[1:3]) // _COLOUR_PX)
+    chosen = np.moveaxis(images[:, ::step, ::step], -1, 0)
+    colours = np.ascontiguousarray(chosen).reshape(3, len(images), -1)
+    density = _within(memory, (_PLANES, *colours.shape[1:]))
+    np.take(_DENSITY, colours, out=density[:3], mode="clip")
+    total, is_tissue = density[3:]
+    np.add(density[0], density[1], out=total)
+    total += density[2]
+    is_tissue[...] = total > _TISSUE_DENSITY
+    ink, greens = np.sqrt(find_ink(np.moveaxis(colours, 0, -1)).mean(axis=1)), colours[1]
+    tissue, black = is_tissue.mean(axis=1), (greens < _BLACK).mean(axis=1)
+    white = (greens >= _WHITE).mean(axis=1)
+    # Of an image without tissue the colours are undefined.
+    n_tissue = np.where(tissue < _LEAST_TISSUE, np.nan, is_tissue.sum(axis=1, dtype=np.float64))
+    sums = np.matmul(np.moveaxis(density[:3], 0, 1), is_tissue[..., None])[..., 0].T
+    sums = sums.astype(np.float64)
+    dose = sums.sum(axis=0) + 0 * n_tissue
+    apart = np.subtract(density[0], density[2], out=total)
+    apart *= is_tissue
+    variance = _mean_product(apart, apart) * total.shape[1] / n_tissue
+    variance -= (apart.sum(axis=1) / n_tissue) ** 2
+    spread = np.sqrt(np.maximum(variance, 0.0)) * n_tissue / dose
+    return np.column_stack(
+        [
+            *(tissue, np.log(dose / n_tissue), sums[0] / dose, sums[2] / dose, spread),
+            *(ink, black, white),
+        ]
     )
 
 
-def _measure_one(image: Image, preprocessing: Preprocessing) -> FloatArray:
-    n_octaves = _count_octaves(preprocessing.input_px)
-    if preprocessing.planes is None:
-        # Both stains absorb green.
-        structure = _measure_structure(image[..., 1].astype(np.float32), n_octaves)
-        return np.array([*_measure_colour(image), *structure])
-    light = np.log1p(image.reshape(-1, image.shape[2]).mean(axis=0))
-    structure = _measure_structure(image.mean(axis=2, dtype=np.float32), n_octaves)
-    return np.array([*light, *structure])
-
-
-def _measure_colour(image: Image) -> Sequence[float]:
-    """Return the measures of :data:`_STAINED` of an image, uint8, shape (H, W, 3)."""
-    step = max(1, min(image.shape[:2]) // _COLOUR_PX)
-    flat = np.ascontiguousarray(image[::step, ::step]).reshape(-1, 3)
-    red, green, blue = (_DENSITY.take(flat[:, place]) for place in range(3))
-    total = red + green + blue
-    is_tissue = (total > _TISSUE_DENSITY).astype(np.float32)
-    n_tissue, n_pixels = float(is_tissue.sum()), len(flat)
-    ink, greens = np.sqrt(np.count_nonzero(find_ink(flat)) / n_pixels), flat[:, 1]
-    black = np.count_nonzero(greens < _BLACK) / n_pixels
-    white = np.count_nonzero(greens >= _WHITE) / n_pixels
-    tissue = n_tissue / n_pixels
-    if tissue < _LEAST_TISSUE:
-        return (tissue, *[np.nan] * 4, ink, black, white)
-    sums = np.array([is_tissue @ red, is_tissue @ green, is_tissue @ blue])
-    dose = float(sums.sum())
-    apart = (red - blue) * is_tissue
-    variance = float(apart @ apart) / n_tissue - float(apart.sum() / n_tissue) ** 2
-    spread = np.sqrt(max(variance, 0.0)) * n_tissue / dose
-    density = np.log(dose / n_tissue)
-    return (tissue, density, sums[0] / dose, sums[2] / dose, spread, ink, black, white)
-
-
-def _measure_structure(grey: FloatArray, n_octaves: int) -> list[float]:
-    """Return contrast, skewness and the ratios of octaves of an image (H, W)."""
-    away = grey - grey.mean()
-    variances = [float(np.vdot(away, away)) / away.size]
-    cubes = float(np.vdot(away * away, away)) / away.size
-    skewness = cubes / max(variances[0], 1.0) ** 1.5
+def _measure_structure(grey: FloatArray, memory: FloatArray, n_octaves: int) -> FloatArray:
+    """Return contrast, skewness and the ratios of octaves of images (N, H, W), changed here."""
+    away, spare = grey, _within(memory, grey.shape)
+    away -= _mean(grey)[:, None, None]
+    variances = [_mean_product(away, away)]
+    np.multiply(away, away, out=spare)
+    skewness = _mean_product(spare, away) / np.maximum(variances[0], 1.0) ** 1.5
     for _ in range(n_octaves):
-        away = _halve(away)
-        mean = float(away.mean())
-        variances.append(float(np.vdot(away, away)) / away.size - mean**2)
-    energies = np.maximum(-np.diff(variances), _LEAST_VARIANCE)
+        away = _halve(away, spare)
+        variances.append(_mean_product(away, away) - _mean(away) ** 2)
+    energies = np.maximum(-np.diff(variances, axis=0), _LEAST_VARIANCE)
     contrast = 0.5 * np.log(variances[0] + _LEAST_VARIANCE)
     ratios = energies[:-1] / energies[1:]
-    return [contrast, skewness, *(1 / ratios[:1]), *np.log(ratios[1:])]
+    return np.column_stack([contrast, skewness, *(1 / ratios[:1]), *np.log(ratios[1:])])
 
 
-def _halve(grey: FloatArray) -> FloatArray:
-    """Average 2 × 2 pixels; an odd last row or column is left out."""
-    height, width = (side // 2 * 2 for side in grey.shape)
-    rows = grey[0:height:2, :width] + grey[1:height:2, :width]
-    halved: FloatArray = (rows[:, 0::2] + rows[:, 1::2]) / 4
+def _mean_product(one: FloatArray, other: FloatArray) -> FloatArray:
+    """Return the mean product of each row of two arrays (N, …), shape (N,)."""
+    rows, others = (array.reshape(len(array), -1) for array in (one, other))
+    products = np.matmul(rows[:, None, :], others[:, :, None])
+    mean: FloatArray = products[:, 0, 0].astype(np.float64) / rows.shape[1]
+    return mean
+
+
+def _mean(grey: FloatArray) -> FloatArray:
+    mean: FloatArray = grey.reshape(len(grey), -1).mean(axis=1)
+    return mean
+
+
+def _halve(grey: FloatArray, spare: FloatArray) -> FloatArray:
+    """Average 2 × 2 pixels of images (N, H, W), in their memory and that of ``spare``.
+
+    An odd last row or column is left out.
+    """
+    height, width = (side // 2 * 2 for side in grey.shape[1:])
+    rows = _within(spare, (len(grey), height // 2, width))
+    np.add(grey[:, 0:height:2, :width], grey[:, 1:height:2, :width], out=rows)
+    halved = _within(grey, (len(grey), height // 2, width // 2))
+    np.add(rows[..., 0::2], rows[..., 1::2], out=halved)
+    halved *= 0.25
     return halved
+
+
+def _within(memory: FloatArray, shape: tuple[int, ...]) -> FloatArray:
+    """Return an array at the beginning of another's memory."""
+    return memory.reshape(-1)[: math.prod(shape)].reshape(shape)
 
 
 def _count_octaves(input_px: tuple[int, int]) -> int:

@@ -79,6 +79,8 @@ class OnnxNetwork:
         options.log_severity_level = _FATAL
         if threads is not None:
             options.intra_op_num_threads = threads
+        # Threads that wait actively would take the cores of those that decode images.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._also = [name for name in dict.fromkeys(also) if name != output]
         with self._explained("load"):
             source = add_outputs(path.read_bytes(), self._also) if self._also else str(path)

@@ -18,7 +18,6 @@ from PIL import ImageOps
 
 from eosin.artifacts.model import Preprocessing
 from eosin.core.errors import ImageError
-from eosin.core.threads import map_threads
 from eosin.core.types import Image, ImageReference, Pixels
 from eosin.images.failures import isolated
 from eosin.images.preprocess import normalise_stain, read_array, read_image
@@ -35,19 +34,16 @@ _converting = Lock()
 
 
 def read_cells(
-    cells: Sequence[str],
+    cells: Iterable[str],
     preprocessing: Preprocessing,
     in_memory: Mapping[str, InMemory] = MappingProxyType({}),
-    *,
-    ahead: int,
 ) -> Iterator[tuple[str, Image | ImageError]]:
-    """Read images or magnification stacks at the network's size, on two threads.
+    """Read images or magnification stacks at the network's size.
 
     Args:
         cells: Image references, and names of images in memory.
         preprocessing: Of the model.
         in_memory: Images in memory by name.
-        ahead: Images that are read, at most, before the first of them is used.
 
     Yields:
         Each reference with its image, uint8, shape (*input_px, C), or why it cannot be read; in
@@ -59,14 +55,13 @@ def read_cells(
             return _read_in_memory(cell, in_memory[cell], preprocessing)
         return read_image(*ImageReference.parse(cell).resolve(), preprocessing)
 
-    def read_or_explain(cell: str) -> Image | ImageError:
+    for cell in cells:
         try:
             with isolated(cell):
-                return read_stack(cell, preprocessing, read_one)
+                image: Image | ImageError = read_stack(cell, preprocessing, read_one)
         except ImageError as error:
-            return error
-
-    return zip(cells, map_threads(read_or_explain, cells, ahead=ahead), strict=True)
+            image = error
+        yield cell, image
 
 
 def _read_in_memory(name: str, image: InMemory, preprocessing: Preprocessing) -> Image:

@@ -124,8 +124,11 @@ _I0 = 240.0
 
 def find_ink(images: Image) -> BoolArray:
     """Return a mask (...) of pixels in the colours of pens, of images (..., 3), uint8."""
-    red, green, blue = np.moveaxis(images >> _PASSED_OVER, -1, 0).astype(np.int32)
-    marks: BoolArray = _table().take((red * _SIDE + green) * _SIDE + blue)
+    place = np.zeros(images.shape[:-1], dtype=np.uint16)
+    for colour in np.moveaxis(images, -1, 0):
+        place *= _SIDE
+        place += colour >> _PASSED_OVER
+    marks: BoolArray = _table().take(place)
     return marks
 
 

@@ -85,7 +85,7 @@ def test_what_is_not_square_has_four_views(model, monkeypatch):
 def test_the_network_is_given_the_stored_bytes(model, images, on_entry):
     seen = []
     classifier = Classifier(model)
-    with on_entry(OnnxNetwork.run, lambda given: seen.append(given["images"])):
+    with on_entry(OnnxNetwork.run, lambda given: seen.append(given["images"].copy())):
         classifier.logits(images)
     wanted = to_input(images, classifier.info.preprocessing)
     np.testing.assert_array_equal(np.concatenate(seen), wanted)
