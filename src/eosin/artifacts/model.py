@@ -122,7 +122,10 @@ class Preprocessing(Document):
     the channels are standardised by ``mean`` and ``std``.
 
     Attributes:
-        input_px: Height and width of the network's input, in pixels.
+        input_px: Height and width of the model's input, in pixels.
+        crop_px: Height and width of the squares that the network sees of it: the model's output is
+            the logarithm of their mean probability. Null where the network takes the input whole,
+            and before 0.2.
         channels: Names of the input channels in order, e.g. ``["R", "G", "B"]``.
         planes: For fluorescence; null for brightfield.
         magnifications: Of a magnification stack, in order; the channels of its images are
@@ -139,6 +142,7 @@ class Preprocessing(Document):
     """
 
     input_px: tuple[Side, Side]
+    crop_px: Side | None = None
     channels: Annotated[TupleOf[Name], Field(min_length=1)]
     planes: Planes | None = None
     magnifications: TupleOf[Name] = ()
@@ -149,6 +153,17 @@ class Preprocessing(Document):
     scale: Number
     mean: TupleOf[Number]
     std: TupleOf[Positive]
+
+    @property
+    def network_px(self) -> int:
+        """Height and width of what the network sees: of a crop, else of the whole input."""
+        return self.crop_px or self.input_px[0]
+
+    @model_validator(mode="after")
+    def _check_crops(self) -> Self:
+        if self.crop_px is not None and self.crop_px > min(self.input_px):
+            raise ValueError(f"crop_px should be at most {min(self.input_px)}, got {self.crop_px}")
+        return self
 
     @model_validator(mode="after")
     def _check_channels(self) -> Self:
@@ -210,7 +225,7 @@ class Embedding(Preprocessing):
     @model_validator(mode="after")
     def _check_channels(self) -> Self:
         of_images = (self.planes, self.stain, self.training_stain, self.magnifications)
-        if self.input_px != (1, 1) or any(of_images):
+        if self.input_px != (1, 1) or self.crop_px or any(of_images):
             raise ValueError("features should have input_px 1 × 1 and no settings of images")
         if len(set(self.channels)) != len(self.channels):
             raise ValueError("channels should have different names")
@@ -229,6 +244,7 @@ class EnsembleMember(Document):
         architecture: As in its ``model.json``; ``ensemble`` for one of folds.
         arguments: As in its ``model.json``.
         input_px: Height and width of its own input.
+        crop_px: As in its ``model.json``.
         temperature: Divisor of its logits, inside the ensemble's graph.
         weights_sha256: Of its ``model.safetensors``.
         frozen: As in its ``model.json``, like ``unfrozen``.
@@ -239,6 +255,7 @@ class EnsembleMember(Document):
     architecture: Name
     arguments: DictOf[Plain]
     input_px: tuple[Side, Side]
+    crop_px: Side | None = None
     temperature: Temperature
     threshold: Probability | None
     params: Count
@@ -264,7 +281,8 @@ class ModelInfo(VersionedDocument):
             networks; for one of chosen runs, a list of :class:`EnsembleMember`.
         class_names: Labels in the order of the outputs.
         preprocessing: From a decoded image, or a row of features, to the input.
-        mpp: µm per pixel at the network's input; null if unknown or resized anisotropically.
+        mpp: µm per pixel at the network's input, measured, or stated by the recipe; null if
+            unknown or resized anisotropically.
         modality: ``brightfield`` or ``fluorescence``.
         threshold: Decision threshold, its source and target recall.
         temperature: Divisor of the logits before the soft-max.

@@ -234,6 +234,7 @@ def _describe(member: FinishedRun, shared: SharedImages) -> EnsembleMember:
         architecture=info.architecture,
         arguments=info.arguments,
         input_px=info.preprocessing.input_px,
+        crop_px=info.preprocessing.crop_px,
         temperature=info.temperature,
         threshold=info.threshold.value,
         params=info.params,

@@ -183,6 +183,9 @@ def join_preprocessing(parts: Sequence[Preprocessing]) -> Preprocessing:
     each channel and the mean of the stain references.
     """
     largest = max(parts, key=lambda part: part.input_px)
+    if len({part.crop_px for part in parts}) > 1:
+        # Each member's own is in the graph, and in model.json beside its name.
+        largest = largest.model_copy(update={"crop_px": None})
     stains = [part.stain for part in parts if part.stain is not None]
     if stains:
         largest = largest.model_copy(update={"stain": join_references(stains)})
@@ -212,7 +215,7 @@ def _reads_alike(own: Preprocessing, joined: Preprocessing) -> bool:
 
 def find_rescale(own: Preprocessing, joined: Preprocessing) -> Rescale | None:
     """Return the affine map from the ensemble's normalisation to a member's; ``None`` if equal."""
-    shared = {"input_px", "stain", "training_stain"}  # not of the network's input
+    shared = {"input_px", "crop_px", "stain", "training_stain"}  # not of the network's input
     if own.model_dump(exclude=shared) == joined.model_dump(exclude=shared):
         return None
     places, own_factor, own_offset = channel_affine(own)

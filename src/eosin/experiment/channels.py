@@ -15,7 +15,7 @@ from eosin.images.failures import isolated
 from eosin.images.planes import decode_channels
 from eosin.images.preprocess import make_preprocessing
 from eosin.images.stacks import stack_preprocessing
-from eosin.recipe.schema import Recipe
+from eosin.recipe.schema import ModelSection, Recipe
 
 #: Files that are read to find the number of channels and bits.
 _LOOKED_AT = 9
@@ -37,7 +37,7 @@ def resolve_preprocessing(recipe: Recipe, samples: Samples, facts: dict[str, Any
     input_px = section.input_px or spec.input_px
     if facts["modality"] != "fluorescence":
         _check_fluorescence_keys(recipe)
-        one = make_preprocessing(style, input_px, resize=section.resize)
+        one = _crop_fields(make_preprocessing(style, input_px, resize=section.resize), section)
         return stack_preprocessing(one, recipe.data.magnifications if recipe.data.fuse else ())
     if recipe.data.fuse:
         raise RecipeError("'data.fuse' is for brightfield images, but these are fluorescence")
@@ -53,7 +53,18 @@ def resolve_preprocessing(recipe: Recipe, samples: Samples, facts: dict[str, Any
     chosen = _choose(recipe.data.channels, stored)
     planes = Planes(chosen=chosen, n_stored=len(stored), bits=bits)
     names = [stored[place] for place in chosen]
-    return make_preprocessing(style, input_px, resize=section.resize, channels=names, planes=planes)
+    whole = make_preprocessing(
+        style, input_px, resize=section.resize, channels=names, planes=planes
+    )
+    return _crop_fields(whole, section)
+
+
+def _crop_fields(whole: Preprocessing, section: ModelSection) -> Preprocessing:
+    """Return the preprocessing of fields, of which the network sees crops, if there are any."""
+    if section.field_px is None:
+        return whole
+    crop_px = whole.input_px[0]
+    return whole.model_copy(update={"input_px": section.field_px, "crop_px": crop_px})
 
 
 def _check_fluorescence_keys(recipe: Recipe) -> None:

@@ -136,7 +136,7 @@ def _write_ensemble(
             "arguments": {
                 "architecture": infos[0].architecture,
                 "members": len(places),
-                "input_px": joined.input_px[0],
+                "input_px": joined.network_px,
                 **model.arguments,
             },
             "threshold": mean_threshold(

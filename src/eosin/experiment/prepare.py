@@ -52,6 +52,7 @@ from eosin.experiment.validation import (
 )
 from eosin.images.bank import ImageBank, load_bank
 from eosin.images.references import Skipped, without
+from eosin.images.spacing import check_stated_mpp
 from eosin.images.stacks import stack_samples
 from eosin.images.staining import check_units
 from eosin.metrics.measurement import check_own_metrics
@@ -283,6 +284,7 @@ def prepare(recipe: Recipe, *, is_new: bool = False) -> Prepared:
         check_modality(recipe, facts["modality"])
         check_units(samples, recipe.stain.unit)
         preprocessing = resolve_preprocessing(recipe, samples, facts)
+        check_stated_mpp(samples, preprocessing, recipe.model.mpp)
         bank, hashes = load_bank(samples, preprocessing, keep=recipe.data.cache)
     else:
         table = Path(recipe.model.table)

@@ -168,7 +168,7 @@ def _positive(samples: Samples) -> int | None:
 def _origin(experiment: Experiment, samples: Samples, initial: InitialWeights) -> Origin:
     model, spec = experiment.recipe.model, experiment.spec
     preprocessing = experiment.bank.preprocessing
-    arguments = {**spec.arguments, **model.arguments, "input_px": preprocessing.input_px[0]}
+    arguments = {**spec.arguments, **model.arguments, "input_px": preprocessing.network_px}
     return Origin(
         architecture=spec.name,
         arguments=arguments,
@@ -179,6 +179,7 @@ def _origin(experiment: Experiment, samples: Samples, initial: InitialWeights) -
         initial=initial,
         frozen=experiment.recipe.transfer.freeze,
         test_time=experiment.recipe.augment.test_time,
+        mpp=model.mpp,
     )
 
 

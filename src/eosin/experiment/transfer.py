@@ -88,6 +88,8 @@ def stage_recipe(recipe: Recipe, section: TransferStage, source: str = RANDOM) -
             "name": f"{recipe.name[:60]}-{section.name}"[:80],
             "description": f"Stage {section.name} of {recipe.name}",
             "data": section.data,
+            # The scale that the recipe states is that of its own images.
+            "model": recipe.model.model_copy(update={"mpp": None}),
             # Copies before the split are those of the recipe's own images.
             "augment": recipe.augment.model_copy(
                 update={"policy": policy, "copies_before_split": False}

@@ -8,7 +8,7 @@ from pathlib import Path
 from eosin.augment import POLICIES
 from eosin.core.errors import RecipeError
 from eosin.core.places import expand_path
-from eosin.core.registry import check_arguments
+from eosin.core.registry import NetworkSpec, check_arguments
 from eosin.core.types import Samples
 from eosin.data.sources.catalogue import DATASETS
 from eosin.experiment.backends import find_backend
@@ -21,12 +21,12 @@ from eosin.training.tuning import Tuning
 
 #: Settings that keep features the same.
 _STILL = (
-    'Set transfer.freeze = "backbone", no transfer.unfreeze_every, and either no augmentation or '
-    "augment.copies"
+    'Set transfer.freeze = "backbone", no transfer.unfreeze_every, no model.field_px, and either '
+    "no augmentation or augment.copies"
 )
 #: Keys that concern images: refused unless at their defaults.
 _OF_IMAGES = {
-    "model": ("input_px", "resize", "preprocessing"),
+    "model": ("input_px", "field_px", "mpp", "resize", "preprocessing"),
     "data": ("fuse", "channels", "channel_names", "window"),
     "augment": ("test_time",),
     "stain": ("method", "reference", "unit", "apply_to"),
@@ -56,6 +56,7 @@ def check_names(recipe: Recipe) -> None:
     backend = find_backend(recipe.model)
     spec = backend.find_spec(recipe.model.name)
     check_arguments(spec, recipe.model.input_px or spec.input_px, recipe.model.arguments)
+    check_field(recipe, spec)
     backend.check(recipe)
     check_standardising(recipe)
     check_balance(recipe)
@@ -70,6 +71,41 @@ def check_mixup(recipe: Recipe) -> None:
             "'train.mixup' cannot be combined with 'data.fuse': a missing magnification would be "
             "mixed with an image",
             hint="Leave it out",
+        )
+
+
+def check_field(recipe: Recipe, spec: NetworkSpec) -> None:
+    """Refuse, before any data is read, a field smaller than a crop, and what needs whole images.
+
+    Raises:
+        RecipeError: Names the key.
+    """
+    model, crop_px = recipe.model, recipe.model.input_px or spec.input_px
+    if model.mpp is not None and recipe.data.fuse:
+        raise RecipeError(
+            "'model.mpp' is one scale, but the images of a stack ('data.fuse') have several",
+            hint="Leave it out",
+        )
+    if model.field_px is None:
+        return
+    height, width = model.field_px
+    if crop_px > min(height, width):
+        raise RecipeError(
+            f"'model.field_px': a field of {height} × {width} pixels has no room for crops of "
+            f"{crop_px}",
+            hint=f"Take smaller ones: --set model.input_px={min(height, width)}",
+        )
+    if recipe.transfer.stage:
+        raise RecipeError(
+            "'model.field_px' is the shape of one data set's images, but 'transfer.stage' has "
+            "others",
+            hint="Train the stage by itself, and name its model.safetensors in transfer.source",
+        )
+    if count_copies(recipe.augment):
+        raise RecipeError(
+            "'model.field_px': crops are drawn anew in every epoch, but the recipe makes fixed "
+            "copies of each image",
+            hint='Leave augment.copies out, with a policy such as "dihedral"',
         )
 
 
@@ -214,4 +250,5 @@ def _is_still(recipe: Recipe) -> bool:
     added = () if is_whole else find_backend(recipe.model).find_spec(recipe.model.name).added
     tuning = Tuning(freeze=transfer.freeze, unfreeze_every=transfer.unfreeze_every, untrained=added)
     is_fixed = policy.changes_nothing or recipe.augment.copies or policy.fixed_copies
+    is_fixed = is_fixed and recipe.model.field_px is None
     return recipe.model.table is not None or (tuning.is_head_only and bool(is_fixed))

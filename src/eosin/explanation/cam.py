@@ -26,8 +26,16 @@ from eosin.artifacts.layout import ModelFolder
 from eosin.artifacts.model import ModelInfo
 from eosin.core.text import quantity
 from eosin.core.types import FloatArray, Image
-from eosin.explanation.evidence import Evidence, average, enlarge, log_odds_gradient, refuse
-from eosin.explanation.members import name_members, share_of_members
+from eosin.explanation.evidence import (
+    Evidence,
+    average,
+    count_places,
+    describe_crops,
+    log_odds_gradient,
+    refuse,
+    spread_cells,
+)
+from eosin.explanation.members import inputs_of_members, name_members, share_of_members
 from eosin.images.preprocess import to_input
 from eosin.inference.graphs import Node, read_nodes
 from eosin.inference.onnx import OnnxNetwork
@@ -37,6 +45,8 @@ _LOGITS = re.compile(r"((?:member\d+_)*)logits")
 #: Operators that leave the numbers of a pooled vector as they are.
 _RESHAPING = {"Flatten", "Reshape", "Squeeze", "Identity", "Dropout"}
 _POOLING = {"GlobalAveragePool", "ReduceMean"}
+#: Operators from a network's logits of crops to those of the whole.
+_AVERAGING = {"Sub", "ReduceLogSumExp", "Reshape", "LogSoftmax"}
 #: Largest difference between a logit and its map's mean, relative to the largest logit.
 _TOLERANCE = 1e-3
 _WHAT = "class activation mapping"
@@ -44,17 +54,13 @@ _WHAT = "class activation mapping"
 
 @dataclass(frozen=True)
 class _Head:
-    """Names of a network's tensors; ``prefix`` is that of a member, empty for a single network."""
+    """Names of a network's tensors; ``logits`` are those of its linear layer."""
 
-    prefix: str
+    logits: str
     features: str
     weight: str
     bias: str
     temperatures: tuple[str, ...]
-
-    @property
-    def logits(self) -> str:
-        return f"{self.prefix}logits"
 
     @property
     def tensors(self) -> tuple[str, ...]:
@@ -86,31 +92,40 @@ class Cam:
         self._is_checked = False
         n = len(self._heads)
         self.members = name_members(folder, info)
-        self._shares = share_of_members(info)
+        self._shares, self._inputs = share_of_members(info), inputs_of_members(info)
         mean = "" if n == 1 else f"mean over {quantity(n, 'member')} of "
+        mean += describe_crops(self._inputs)
         self.settings = f"{mean}the last feature map times the weights of the linear layer"
 
     def explain(self, image: Image, target: int) -> Evidence:
         """Return the evidence for the class ``target`` in an image, uint8 (H, W, C).
 
         Parts: ``cells``, the map of a single network before it is enlarged, whose mean plus
-        ``bias`` is the log-odds if there are two classes; or ``members``, each member's map (M, H,
-        W).
+        ``bias`` is the log-odds if there are two classes; in multi-crop evaluation the maps of the
+        crops (K, h, w), each with its ``bias``; or ``members``, each member's map (M, H, W).
         """
         found = self._network.run_inside(to_input(image[None], self._info.preprocessing))
         maps = [self._map(head, found, target) for head in self._heads]
         self._is_checked = True
-        large = [enlarge(cells, image.shape[:2]) for cells, _ in maps]
+        size = image.shape[0], image.shape[1]
+        shown = [(cells, own) for (cells, _), own in zip(maps, self._inputs, strict=True)]
+        large = [spread_cells(cells, own, size) for cells, own in shown]
+        places = max((count_places(cells, own) for cells, own in shown), key=math.prod)
         if len(maps) == 1:
             ((cells, bias),) = maps
-            return Evidence(large[0], {"cells": cells, "bias": bias}, places=cells.shape)
-        places = max((cells.shape for cells, _ in maps), key=math.prod)
+            parts = {"cells": cells, "bias": bias}
+            if len(cells) == 1:
+                parts = {name: values[0] for name, values in parts.items()}
+            return Evidence(large[0], parts, places=places)
         return Evidence(average(large, self._shares), {"members": np.stack(large)}, places=places)
 
     def _map(
         self, head: _Head, found: dict[str, FloatArray], target: int
     ) -> tuple[FloatArray, FloatArray]:
-        """Return the map of one network (h, w) and what is the same at all places."""
+        """Return the map of each crop (K, h, w) of a network, and what is the same at all places.
+
+        An input that is seen whole is one crop.
+        """
         features, weight, bias = (
             found[name].astype(np.float64) for name in (head.features, head.weight, head.bias)
         )
@@ -123,8 +138,8 @@ class Cam:
         temperature = np.prod([float(found[name]) for name in head.temperatures] or [1.0])
         if not head.temperatures:
             temperature *= self._info.temperature
-        gradient = log_odds_gradient(logits / temperature, target)[0] / temperature
-        cells = np.tensordot(gradient @ weight, features[0], axes=1)
+        gradient = log_odds_gradient(logits / temperature, target) / temperature
+        cells = np.einsum("kc,kchw->khw", gradient @ weight, features)
         return cells.astype(np.float32), np.asarray(gradient @ bias, np.float32)
 
 
@@ -158,6 +173,8 @@ def find_heads(path: Path) -> list[_Head]:
 
 def _find_head(prefix: str, node: Node, writers: dict[str, Node]) -> _Head:
     lacking = "it does not end in global average pooling and one linear layer"
+    while node.operator in _AVERAGING and node.inputs[0] in writers:
+        node = writers[node.inputs[0]]
     if node.operator != "Gemm" or len(node.inputs) != 3:
         raise refuse(lacking, _WHAT)
     vector, weight, bias = node.inputs
@@ -171,4 +188,4 @@ def _find_head(prefix: str, node: Node, writers: dict[str, Node]) -> _Head:
     temperatures = (
         f"{outer}of_{part}temperature" for outer, part in zip(above, parts, strict=False)
     )
-    return _Head(prefix, before.inputs[0], weight, bias, tuple(temperatures))
+    return _Head(node.outputs[0], before.inputs[0], weight, bias, tuple(temperatures))

@@ -14,9 +14,11 @@ from typing import Protocol
 import numpy as np
 from PIL import Image as PillowImage
 
-from eosin.artifacts.model import Embedding, ModelInfo
+from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing
 from eosin.core.errors import UsageError
+from eosin.core.text import listing
 from eosin.core.types import FloatArray, Image
+from eosin.images.crops import crop_origins, place_crops
 
 #: A map is flat if no two of its places differ by more; 0.1 moves a probability of 0.5 to 0.525.
 FLAT = 0.1
@@ -117,6 +119,36 @@ def log_odds_gradient(logits: FloatArray, target: int) -> FloatArray:
     gradient: FloatArray = -softmax(others, axis=1)
     gradient[:, target] = 1.0
     return gradient
+
+
+def describe_crops(inputs: Sequence[Preprocessing]) -> str:
+    """Return how the maps of crops become one, empty where all networks see their input whole."""
+    counts = (len(crop_origins(one)) for one in inputs)
+    shown = listing(dict.fromkeys(str(count) for count in counts if count > 1))
+    return f"mean over {shown} crops, each in its place, of " if shown else ""
+
+
+def count_places(cells: FloatArray, preprocessing: Preprocessing) -> tuple[int, int]:
+    """Return rows and columns of the map of an input whose crops have the maps (K, h, w)."""
+    rows, columns = cells.shape[1:]
+    height, width = preprocessing.input_px
+    side = preprocessing.crop_px
+    return (rows, columns) if side is None else (rows * height // side, columns * width // side)
+
+
+def spread_cells(
+    cells: FloatArray, preprocessing: Preprocessing, size: tuple[int, int]
+) -> FloatArray:
+    """Interpolate the maps (K, h, w) of a network's K crops to one of height and width ``size``.
+
+    Each crop's map is enlarged in its place; where crops overlap it is their mean. The map of an
+    input that is seen whole, (1, h, w), is enlarged as it is.
+    """
+    if preprocessing.crop_px is None:
+        return enlarge(cells[0], size)
+    side = (preprocessing.crop_px, preprocessing.crop_px)
+    whole = place_crops(np.stack([enlarge(one, side) for one in cells]), preprocessing)
+    return whole if whole.shape == size else enlarge(whole, size)
 
 
 def enlarge(cells: FloatArray, size: tuple[int, int]) -> FloatArray:

@@ -1,6 +1,7 @@
 """Feature maps of a network, layer by layer, through ONNX Runtime or the NumPy engine.
 
-Of each size of map, from the input on, the last one is a layer. An ensemble shows its first member.
+Of each size of map, from the input on, the last one is a layer. An ensemble shows its first member,
+multi-crop evaluation the first crop.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from typing import TypeAlias
 import numpy as np
 
 from eosin.artifacts.layout import ModelFolder
-from eosin.artifacts.model import ModelInfo
+from eosin.artifacts.model import ModelInfo, Preprocessing
 from eosin.artifacts.weights import read_arrays
 from eosin.core.errors import UsageError
 from eosin.core.types import FloatArray, Image
 from eosin.engine import ARCHITECTURES, Network
-from eosin.explanation.members import name_members
+from eosin.explanation.members import inputs_of_members, name_members
+from eosin.images.crops import crop_origins, cut_crops
 from eosin.images.preprocess import to_input
 from eosin.inference.engine import build_engine
 from eosin.inference.graphs import read_nodes
@@ -75,15 +77,19 @@ class FeatureMaps:
             ]
             self._run: Run = OnnxNetwork(folder.onnx, threads=threads, also=names).run_inside
         elif info.architecture in ARCHITECTURES:
-            self._run = _run_engine(build_engine(read_arrays(folder.weights), info))
+            network = build_engine(read_arrays(folder.weights), info)
+            self._run = _run_engine(network, info.preprocessing)
         else:
             raise UsageError("feature maps need a model.onnx, which the model folder does not have")
         height, width = info.preprocessing.input_px
+        first = inputs_of_members(info)[0]
+        n_crops, aspect = len(crop_origins(first)), 1.0 if first.crop_px else height / width
         black = np.zeros((1, len(info.preprocessing.channels), height, width), np.float32)
-        self._names = _last_of_each_size(self._run(black), height / width)
+        self._names = _last_of_each_size(self._run(black), aspect, n_crops)
         if not self._names:
             raise UsageError("this network has no feature maps with more than one place")
-        self.names = [_name_layer(name) for name in self._names]
+        shown = f", first of {n_crops} crops" if n_crops > 1 else ""
+        self.names = [f"{_name_layer(name)}{shown}" for name in self._names]
         if folder.onnx.exists():
             self._run = OnnxNetwork(folder.onnx, threads=threads, also=self._names).run_inside
 
@@ -94,9 +100,10 @@ class FeatureMaps:
         return [Layer(name, own) for name, own in zip(self.names, maps, strict=True)]
 
 
-def _run_engine(network: Network) -> Run:
+def _run_engine(network: Network, preprocessing: Preprocessing) -> Run:
     def run(inputs: FloatArray) -> dict[str, FloatArray]:
-        found = network.feature_maps(np.ascontiguousarray(inputs.transpose(0, 2, 3, 1)))
+        crops = cut_crops(inputs, preprocessing)
+        found = network.feature_maps(np.ascontiguousarray(crops.transpose(0, 2, 3, 1)))
         return {name: np.moveaxis(maps, -1, 1) for name, maps in found.items() if maps.ndim == 4}
 
     return run
@@ -107,11 +114,11 @@ def _is_of_first(name: str) -> bool:
     return prefix is None or bool(_FIRST.fullmatch(prefix[0]))
 
 
-def _last_of_each_size(found: dict[str, FloatArray], aspect: float) -> list[str]:
+def _last_of_each_size(found: dict[str, FloatArray], aspect: float, n_crops: int) -> list[str]:
     """Return the names of the last maps of each size, where sizes fall from layer to layer."""
     last: dict[int, str] = {}
     for name, maps in found.items():
-        if maps.ndim != 4 or len(maps) != 1:
+        if maps.ndim != 4 or len(maps) != n_crops:
             continue
         height, width = maps.shape[2:]
         # A stride rounds each side up or down.

@@ -17,9 +17,9 @@ from eosin.artifacts.layout import ModelFolder
 from eosin.artifacts.model import ModelInfo
 from eosin.core.text import listing, quantity
 from eosin.core.types import FloatArray, Image
-from eosin.explanation.evidence import Evidence, average, enlarge
+from eosin.explanation.evidence import Evidence, average, describe_crops, spread_cells
 from eosin.explanation.feature_layer import FeatureLayer, find_feature_layer
-from eosin.explanation.members import name_members, share_of_members
+from eosin.explanation.members import inputs_of_members, name_members, share_of_members
 from eosin.images.preprocess import to_input
 from eosin.networks.loading import load_network, take_apart
 
@@ -43,7 +43,7 @@ class GradCam:
         self._info = info
         self._leaves = take_apart(load_network(folder.weights, info), info.temperature)
         self.members = name_members(folder, info)
-        self._shares = share_of_members(info)
+        self._shares, self._inputs = share_of_members(info), inputs_of_members(info)
         channels, input_px = len(info.preprocessing.channels), info.preprocessing.input_px
         probe = torch.zeros(1, channels, *input_px)
         self._layers = []
@@ -53,6 +53,7 @@ class GradCam:
             self._layers.append(find_feature_layer(leaf.network, channels, (own_px[0], own_px[1])))
         n = len(self._leaves)
         mean = "" if n == 1 else f"mean over {quantity(n, 'member')} of "
+        mean += describe_crops(self._inputs)
         # Members of one architecture have the same.
         outputs = listing(dict.fromkeys(map(_describe, self._layers)))
         self.settings = (
@@ -63,27 +64,32 @@ class GradCam:
     def explain(self, image: Image, target: int) -> Evidence:
         """Return the evidence for the class ``target`` in an image, uint8 (H, W, C).
 
-        Parts: ``cells``, the map of a single network before it is enlarged; or ``members``, each
-        member's map (M, H, W).
+        Parts: ``cells``, the map of a single network before it is enlarged, in multi-crop
+        evaluation those of the crops (K, h, w); or ``members``, each member's map (M, H, W).
         """
         inputs = torch.from_numpy(to_input(image[None], self._info.preprocessing))
         maps = [self._map(number, inputs, target) for number in range(len(self._leaves))]
-        large = [enlarge(cells, image.shape[:2]) for cells in maps]
+        size = image.shape[0], image.shape[1]
+        large = [
+            spread_cells(cells, own, size) for cells, own in zip(maps, self._inputs, strict=True)
+        ]
         if len(maps) == 1:
-            return Evidence(large[0], {"cells": maps[0]})
+            (cells,) = maps
+            return Evidence(large[0], {"cells": cells[0] if len(cells) == 1 else cells})
         return Evidence(average(large, self._shares), {"members": np.stack(large)})
 
     def _map(self, number: int, inputs: torch.Tensor, target: int) -> FloatArray:
-        """Return the map (h, w) of a single network."""
+        """Return the map of each crop (K, h, w) of a network; an input seen whole is one crop."""
         leaf, layer = self._leaves[number], self._layers[number]
         with torch.enable_grad():
             own = leaf.prepare(inputs).requires_grad_()
             logits, found = layer.run(leaf.network, own)
-            explained = log_odds_of(logits / leaf.temperature, target)
+            # Of independent images, whose derivatives do not mix.
+            explained = log_odds_of(logits / leaf.temperature, target).sum()
             (gradient,) = torch.autograd.grad(explained, found)
-        features = layer.channels_first(found.detach())[0]
-        slope = layer.channels_first(gradient)[0].sum((1, 2))
-        cells: FloatArray = torch.einsum("chw,c->hw", features, slope).numpy()
+        features = layer.channels_first(found.detach())
+        slope = layer.channels_first(gradient).sum((2, 3))
+        cells: FloatArray = torch.einsum("kchw,kc->khw", features, slope).numpy()
         return cells
 
 

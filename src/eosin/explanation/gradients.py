@@ -17,7 +17,14 @@ from eosin.artifacts.weights import read_arrays
 from eosin.core.types import Image
 from eosin.engine import ARCHITECTURES
 from eosin.engine.layers import kept
-from eosin.explanation.evidence import Evidence, enlarge, log_odds_gradient, refuse
+from eosin.explanation.evidence import (
+    Evidence,
+    describe_crops,
+    log_odds_gradient,
+    refuse,
+    spread_cells,
+)
+from eosin.images.crops import cut_crops
 from eosin.images.preprocess import to_input
 from eosin.inference.engine import build_engine
 
@@ -45,21 +52,24 @@ class EngineGradCam:
         layers = list(self._network.layers.items())
         self._cut = next(n for n, (name, _) in enumerate(layers) if name.startswith("flatten"))
         self.settings = (
-            f"the output of {layers[self._cut - 1][0]}, each map times the mean derivative of the "
+            f"{describe_crops([info.preprocessing])}the output of {layers[self._cut - 1][0]}, "
+            "each map times the mean derivative of the "
             "log-odds with respect to it"
         )
 
     def explain(self, image: Image, target: int) -> Evidence:
         """Return the evidence for the class ``target`` in an image, uint8 (H, W, C).
 
-        Part: ``cells``, the map before it is enlarged.
+        Part: ``cells``, the map before it is enlarged; in multi-crop evaluation those of the crops
+        (K, h, w).
         """
-        inputs = to_input(image[None], self._info.preprocessing)
+        given = self._info.preprocessing
+        inputs = cut_crops(to_input(image[None], given), given)
         found = np.ascontiguousarray(inputs.transpose(0, 2, 3, 1))  # the engine: channels last
         layers = list(self._network.layers.values())
         for layer in layers[: self._cut]:
             found = layer.forward(found, training=False)
-        features, tail = found[0], layers[self._cut :]
+        features, tail = found, layers[self._cut :]
         # Dense layers and activations are the same in training, and keep what backward needs.
         for layer in tail:
             found = layer.forward(found, training=True)
@@ -68,5 +78,6 @@ class EngineGradCam:
         gradient = slope.astype(features.dtype)
         for layer in reversed(tail):
             gradient = kept(layer.backward(gradient))
-        cells = features @ gradient[0].sum(axis=(0, 1))
-        return Evidence(enlarge(cells, image.shape[:2]), {"cells": cells})
+        cells = np.einsum("khwc,kc->khw", features, gradient.sum(axis=(1, 2)))
+        whole = spread_cells(cells, given, (image.shape[0], image.shape[1]))
+        return Evidence(whole, {"cells": cells[0] if len(cells) == 1 else cells})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from eosin.artifacts.layout import ModelFolder, RunFolder
-from eosin.artifacts.model import ModelInfo
+from eosin.artifacts.model import ModelInfo, Preprocessing
 
 
 def name_members(folder: ModelFolder, info: ModelInfo) -> tuple[str, ...]:
@@ -28,6 +28,26 @@ def share_of_members(info: ModelInfo) -> list[float]:
     if info.architecture != "ensemble":
         return [1.0]
     return [share for _, share in _walk(info.arguments, 1.0, "")]
+
+
+def inputs_of_members(info: ModelInfo) -> list[Preprocessing]:
+    """Return the preprocessing of each single network, with its own size of input and of crops."""
+
+    def find(given: Preprocessing, architecture: str, arguments: dict[str, Any]) -> None:
+        members = arguments["members"] if architecture == "ensemble" else None
+        if members is None:
+            found.append(given)
+        elif not isinstance(members, list):
+            found.extend([given] * members)
+        else:
+            for member in members:
+                size = int(member["input_px"][0]), int(member["input_px"][1])
+                own = {"input_px": size, "crop_px": member.get("crop_px")}
+                find(given.model_copy(update=own), member["architecture"], member["arguments"])
+
+    found: list[Preprocessing] = []
+    find(info.preprocessing, info.architecture, info.arguments)
+    return found
 
 
 def _walk(arguments: dict[str, Any], share: float, prefix: str) -> list[tuple[str, float]]:

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing
-from eosin.core.errors import DataError, ImageError
+from eosin.core.errors import DataError, ImageError, RecipeError
 from eosin.core.threads import map_threads
-from eosin.core.types import FloatArray, Samples, parts_of
+from eosin.core.types import BoolArray, FloatArray, Samples, parts_of
 from eosin.images.decode import opened_image
 from eosin.images.failures import isolated
 from eosin.images.limits import read_limits
@@ -70,42 +70,63 @@ def _measure_size(
     return (width, height) if lies else (height, width)
 
 
-def _scale_at_input(samples: Samples, preprocessing: Preprocessing) -> FloatArray:
-    """Return µm per pixel at the network's input, shape (N,); NaN if unknown.
+def _scales_at_input(samples: Samples, preprocessing: Preprocessing) -> FloatArray:
+    """Return µm per pixel of height and width at the network's input, shape (N, 2).
 
-    It is unknown if an image's own is, or if height and width are resized by two factors.
+    NaN if an image's own is unknown.
     """
     cells = samples.frame.get("mpp")
     if cells is None or isinstance(preprocessing, Embedding):
-        return np.full(len(samples), np.nan)
+        return np.full((len(samples), 2), np.nan)
     own = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64)
-    own = np.where(own > 0, own, np.nan)
+    own = np.where(own > 0, own, np.nan)[:, None]
     if np.isnan(own).all():
-        return own
+        return np.repeat(own, 2, axis=1)
     seen = field_of_view(measure_sizes(samples, preprocessing), preprocessing)
-    factors = seen / np.array(preprocessing.input_px)
-    is_even = np.abs(factors[:, 0] / factors[:, 1] - 1) <= _ISOTROPY
-    return np.where(is_even, own * factors.mean(axis=1), np.nan)
+    return np.asarray(own * seen / np.array(preprocessing.input_px))
 
 
 def network_mpp(samples: Samples, preprocessing: Preprocessing) -> float | None:
-    """Return µm per pixel at the network's input from column ``mpp``, if all images share one."""
-    scales = _scale_at_input(choose_some(samples), preprocessing)
+    """Return µm per pixel at the network's input from column ``mpp``, if all images share one.
+
+    None if height and width are resized by two factors.
+    """
+    both = _scales_at_input(choose_some(samples), preprocessing)
+    is_even = np.abs(both[:, 0] / both[:, 1] - 1) <= _ISOTROPY
+    scales = np.where(is_even, both.mean(axis=1), np.nan)
     usual = float(np.median(scales))
     if not np.all(np.abs(scales - usual) <= _SAME * usual):
         return None  # NaN is not near anything
     return float(f"{usual:.4g}")
 
 
+def check_stated_mpp(samples: Samples, preprocessing: Preprocessing, stated: float | None) -> None:
+    """Check µm per pixel at the network's input that a recipe states against column ``mpp``.
+
+    Raises RecipeError if they differ by more than 10 per cent in any image.
+    """
+    if stated is None:
+        return
+    scales = _scales_at_input(choose_some(samples), preprocessing)
+    off = scales[_is_off(scales, stated)]
+    if len(off):
+        raise RecipeError(
+            f"'model.mpp' is {stated:g}, but {len(off)} of {len(scales)} images of {samples.name} "
+            f"have {_range(off)} µm per pixel at the network's input, by the column `mpp`",
+            hint="Leave it out, or correct the column",
+        )
+
+
 def check_scale(samples: Samples, info: ModelInfo) -> None:
     """Check that images show tissue at the size that the model was trained on, if both are known.
 
-    Raises DataError if µm per pixel at the network's input differ by more than 10 per cent.
+    Raises DataError if µm per pixel at the network's input differ by more than 10 per cent, of
+    height or of width.
     """
     if info.mpp is None:
         return
-    scales = _scale_at_input(choose_some(samples), info.preprocessing)
-    off = scales[np.abs(scales / info.mpp - 1) > TOLERANCE]
+    scales = _scales_at_input(choose_some(samples), info.preprocessing)
+    off = scales[_is_off(scales, info.mpp)]
     if len(off) == 0:
         return
     height, width = info.preprocessing.input_px
@@ -117,6 +138,11 @@ def check_scale(samples: Samples, info: ModelInfo) -> None:
         hint=f"Cut the images so that each shows {field} µm, as in training, or correct the "
         "column `mpp` (empty: unknown)",
     )
+
+
+def _is_off(scales: FloatArray, wanted: float) -> BoolArray:
+    """Return the rows of scales (N, 2) of which one differs by more than is allowed, (N,)."""
+    return np.asarray((np.abs(scales / wanted - 1) > TOLERANCE).any(axis=1))
 
 
 def _range(values: FloatArray) -> str:

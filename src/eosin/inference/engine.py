@@ -9,11 +9,12 @@ from threading import Lock
 import numpy as np
 import numpy.typing as npt
 
-from eosin.artifacts.model import ModelInfo
+from eosin.artifacts.model import ModelInfo, Preprocessing
 from eosin.artifacts.weights import from_twin, read_arrays
 from eosin.core.errors import ArtifactError, RecipeError
 from eosin.core.types import FloatArray, IntArray
 from eosin.engine import ARCHITECTURES, Network
+from eosin.images.crops import average_crops, cut_crops
 
 #: From images (B, C, H, W) to logits (B, K).
 Run = Callable[[FloatArray], FloatArray]
@@ -49,7 +50,7 @@ class EngineNetwork:
             if info.architecture == "ensemble":
                 self._run = _join_members(arrays, info)
             else:
-                self._run = _runner(build_engine(arrays, info))
+                self._run = _runner(build_engine(arrays, info), info.preprocessing)
         except ArtifactError as error:
             raise ArtifactError(f"{path} does not fit the network: {error.message}") from error
         except KeyError as error:
@@ -78,11 +79,13 @@ def build_engine(arrays: Mapping[str, npt.NDArray[np.generic]], info: ModelInfo)
     Raises:
         ArtifactError: They do not fit it.
     """
-    side, width = info.preprocessing.input_px
-    if side != width or info.arguments.get("input_px", side) != side:
+    height, width = info.preprocessing.input_px
+    side = info.preprocessing.network_px
+    is_square = height == width or info.preprocessing.crop_px is not None
+    if not is_square or info.arguments.get("input_px", side) != side:
         raise ArtifactError(
             f"it takes square images, of {info.arguments.get('input_px', side)!r} pixels in its "
-            f"arguments and {side} × {width} in its preprocessing"
+            f"arguments and {height} × {width} in its preprocessing"
         )
     shown = {key: info.arguments[key] for key in _ARGUMENTS if key in info.arguments}
     try:
@@ -98,9 +101,14 @@ def build_engine(arrays: Mapping[str, npt.NDArray[np.generic]], info: ModelInfo)
     return network
 
 
-def _runner(network: Network) -> Run:
-    # The engine keeps channels last.
-    return lambda images: network.forward(np.ascontiguousarray(images.transpose(0, 2, 3, 1)))
+def _runner(network: Network, preprocessing: Preprocessing) -> Run:
+    def run(images: FloatArray) -> FloatArray:
+        crops = cut_crops(images, preprocessing)
+        # The engine keeps channels last.
+        logits = network.forward(np.ascontiguousarray(crops.transpose(0, 2, 3, 1)))
+        return average_crops(logits, preprocessing)
+
+    return run
 
 
 def _join_members(arrays: Mapping[str, npt.NDArray[np.generic]], info: ModelInfo) -> Run:
@@ -117,7 +125,8 @@ def _join_members(arrays: Mapping[str, npt.NDArray[np.generic]], info: ModelInfo
     for number in range(len(temperatures)):
         weights = _part(arrays, _MEMBER.format(number))
         scale = _part(arrays, _RESCALE.format(number))
-        members.append(_rescaled(_runner(build_engine(weights, info)), scale))
+        run_one = _runner(build_engine(weights, info), info.preprocessing)
+        members.append(_rescaled(run_one, scale))
 
     def run(images: FloatArray) -> FloatArray:
         from scipy.special import log_softmax, logsumexp

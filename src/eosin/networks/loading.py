@@ -12,11 +12,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from eosin.artifacts.model import ModelInfo
+from eosin.artifacts.model import ModelInfo, Preprocessing
 from eosin.artifacts.weights import Arrays, read_arrays
 from eosin.core.errors import ArtifactError
 from eosin.images.preprocess import channel_affine
 from eosin.networks.classifier import Ensemble
+from eosin.networks.multi_crop import MultiCrop, take_fields
 from eosin.networks.registry import build_network
 
 _OWN = ("input_px", "architecture", "members")
@@ -83,7 +84,8 @@ class Leaf:
 
     Attributes:
         network: From its own input to logits (B, K).
-        prepare: From the model's input (B, C, H, W) to its own.
+        prepare: From the model's input (B, C, H, W) to its own; in multi-crop evaluation to the
+            crops.
         temperature: Divisor of its logits.
     """
 
@@ -101,8 +103,7 @@ def load_network(weights: Path, info: ModelInfo) -> nn.Module:
     """
     arrays = read_arrays(weights)
     try:
-        input_px = info.preprocessing.input_px
-        return _build(arrays, info, info.architecture, info.arguments, input_px)
+        return _build(arrays, info, info.architecture, info.arguments, info.preprocessing)
     except (KeyError, RuntimeError) as error:
         reason = (str(error).splitlines() or [""])[0]
         raise ArtifactError(f"{weights} does not fit the network: {reason}") from error
@@ -113,31 +114,34 @@ def _build(
     info: ModelInfo,
     architecture: str,
     arguments: Mapping[str, Any],
-    input_px: tuple[int, int],
+    given: Preprocessing,
 ) -> nn.Module:
-    """Build a network, or an ensemble of networks, with its weights."""
+    """Build a network, or an ensemble of networks, with its weights, for inputs as ``given``."""
     own = {name: value for name, value in arguments.items() if name not in _OWN}
     if architecture != "ensemble":
         network = build_network(
             architecture,
             num_classes=len(info.class_names),
-            input_px=input_px[0],
+            input_px=given.network_px,
             in_channels=len(info.preprocessing.channels),
             arguments=own,
         )
         network.load_state_dict({name: torch.as_tensor(value) for name, value in arrays.items()})
-        return network.eval()
+        return take_fields(network, given).eval()
     listed = arguments["members"]
     if not isinstance(listed, list):
-        one = {"architecture": arguments["architecture"], "arguments": own, "input_px": input_px}
+        sizes = {"input_px": given.input_px, "crop_px": given.crop_px}
+        one = {"architecture": arguments["architecture"], "arguments": own, **sizes}
         listed = [one] * listed
     members = []
     for number, member in enumerate(listed):
         side = (int(member["input_px"][0]), int(member["input_px"][1]))
+        sizes = {"input_px": side, "crop_px": member.get("crop_px")}
+        mine = given.model_copy(update=sizes)
         weights = _part(arrays, f"members.{number}.")
-        network = _build(weights, info, member["architecture"], member["arguments"], side)
+        network = _build(weights, info, member["architecture"], member["arguments"], mine)
         scale = _part(arrays, f"rescales.{number}.")
-        members.append(Member(network, scale, None if side == input_px else side))
+        members.append(Member(network, scale, None if side == given.input_px else side))
     return Ensemble(members, arrays["temperatures"].tolist()).eval()
 
 
@@ -160,6 +164,10 @@ def _leaves(
     prepare: Callable[[torch.Tensor], torch.Tensor],
     temperature: float,
 ) -> Iterator[Leaf]:
+    if isinstance(network, MultiCrop):
+        crops = network
+        yield Leaf(crops.network, lambda images: crops.cut(prepare(images)), temperature)
+        return
     if not isinstance(network, Ensemble):
         yield Leaf(network, prepare, temperature)
         return

@@ -15,6 +15,7 @@ from eosin.recipe.data import DataSection
 from eosin.recipe.section import PositiveInt, Section, Share
 
 PositiveFloat = Annotated[float, Field(gt=0.0)]
+_InputSide = Annotated[int, Field(ge=8, le=4096)]
 #: Prefix of the name of a head on precomputed features.
 EMBEDDING = "embedding"
 #: Source of initial weights that are a network's own, from its registry entry.
@@ -86,7 +87,14 @@ class ModelSection(Section):
     Attributes:
         name: Registered network; ``embedding:FILE`` is a head on precomputed features, the file
             relative to the recipe.
-        input_px: Height and width of its input; the network's own by default.
+        input_px: Height and width of its input; the network's own by default. With ``field_px``
+            those of a crop.
+        field_px: Height and width that images are resized to, of which the network sees square
+            crops of ``input_px``: random ones in training; otherwise as many evenly spaced ones as
+            cover the field, whose mean probability is the prediction. By default the network sees
+            all of an image, resized to a square.
+        mpp: µm per pixel at the network's input where the column ``mpp`` does not tell, as of
+            squashed images; recorded in the model, which then refuses images of another.
         arguments: Further arguments of the network.
         resize: From the image to the input: ``stretch`` ignores the aspect ratio; ``centre_crop``
             crops rows or columns from the edges to a centred square first, which keeps µm per
@@ -101,7 +109,9 @@ class ModelSection(Section):
 
     name: str
     backend: Literal["pytorch", "numpy"] = "pytorch"
-    input_px: Annotated[int, Field(ge=8, le=4096)] | None = None
+    input_px: _InputSide | None = None
+    field_px: tuple[_InputSide, _InputSide] | None = None
+    mpp: Annotated[float, Field(ge=0.01, le=100.0)] | None = None
     arguments: dict[str, Any] = Field(default_factory=dict)
     resize: ResizeRule = "stretch"
     preprocessing: InputStyle | None = None

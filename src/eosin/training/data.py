@@ -92,8 +92,12 @@ def class_weights(counts: FloatArray, kind: str) -> FloatArray:
 
 
 def needs_features_only(inputs: FitInputs) -> bool:
-    """Return True if every epoch shows the head the same vectors, possibly of fixed copies."""
-    is_frozen = inputs.tuning.is_head_only and inputs.policy.changes_nothing
+    """Return True if every epoch shows the head the same vectors, possibly of fixed copies.
+
+    Not where it sees random crops.
+    """
+    is_whole = inputs.preprocessing.crop_px is None
+    is_frozen = inputs.tuning.is_head_only and inputs.policy.changes_nothing and is_whole
     return is_frozen or isinstance(inputs.preprocessing, Embedding)
 
 

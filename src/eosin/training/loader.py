@@ -9,7 +9,9 @@ from torch import nn
 
 from eosin.artifacts.model import Preprocessing
 from eosin.augment import Policy, augment_bytes
+from eosin.augment.drawing import uniform
 from eosin.augment.floats import augment_floats
+from eosin.core.seeding import derive_seed
 from eosin.images.preprocess import channel_affine
 from eosin.training.data import ImagePart
 
@@ -84,6 +86,31 @@ class InputScaling(nn.Module):
             tall = images.numpy().reshape(-1, *images.shape[2:])
             return torch.from_numpy(cv2.cvtColor(tall, cv2.COLOR_RGB2BGR)).view_as(images)
         return images.index_select(-1, self._order)
+
+
+def crop_randomly(
+    images: torch.Tensor, crop_px: int | None, place: tuple[int, int], index: torch.Tensor
+) -> torch.Tensor:
+    """Cut a random square out of every image, a pure function of (seed, epoch, index).
+
+    Args:
+        images: (B, H, W, C).
+        crop_px: Side of the squares; ``None`` keeps the images whole.
+        place: The run's seed and the epoch.
+        index: Index of each image in the training subset, shape (B,).
+    """
+    if crop_px is None:
+        return images
+    seed, epoch = place
+    drawn = uniform(derive_seed(seed, "crop", epoch), index.numpy(), 2)
+    room = np.array(images.shape[1:3]) - crop_px + 1
+    starts = (drawn * room).astype(np.int64).tolist()
+    return torch.stack(
+        [
+            image[top : top + crop_px, left : left + crop_px]
+            for image, (top, left) in zip(images, starts, strict=True)
+        ]
+    )
 
 
 def augment(

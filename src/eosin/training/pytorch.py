@@ -17,6 +17,7 @@ from eosin.artifacts.layout import RunFolder
 from eosin.core.errors import TrainingError
 from eosin.core.types import FloatArray, IntArray
 from eosin.networks.freezing import freeze, hold_still
+from eosin.networks.multi_crop import take_fields
 from eosin.recipe.schema import TrainSection
 from eosin.runtime.device import DRAWING, autocast, seed_torch
 from eosin.runtime.unpickling import read_checkpoint
@@ -26,7 +27,7 @@ from eosin.training.batch_norm import choose_images, estimate_statistics
 from eosin.training.checkpoints import load_weights, save_weights
 from eosin.training.data import FitInputs, ImagePart, Probe, read_peak_bytes
 from eosin.training.history import Row, Tally, foreign_checkpoint
-from eosin.training.loader import Batch, InputScaling, augment, read_part
+from eosin.training.loader import Batch, InputScaling, augment, crop_randomly, read_part
 from eosin.training.mixup import Mixup
 from eosin.training.optimisers import (
     make_optimizer,
@@ -84,7 +85,7 @@ class TorchLearner:
     """A PyTorch network in training; a :class:`~eosin.training.loop.Learner`.
 
     Args:
-        network: Maps (B, 3, H, W) to logits (B, K).
+        network: Maps (B, 3, H, W) to logits (B, K); in multi-crop evaluation crops of the images.
         section: The recipe's training section.
         inputs: Training inputs.
         backend: Backend of ``torch.compile``; by default the recipe's choice.
@@ -110,6 +111,7 @@ class TorchLearner:
         # torch.compile's module would be saved under other names: only its call is kept.
         compiled: Any = torch.compile(network, backend=backend) if backend else network
         self._run = compiled.__call__
+        self._run_whole = take_fields(compiled, inputs.preprocessing).__call__
         self._scaling = InputScaling(inputs.preprocessing).to(self.device)
         self._memory = torch.empty(0, device=self.device)
         weights = torch.tensor(inputs.class_weights(section), dtype=torch.float32)
@@ -158,6 +160,7 @@ class TorchLearner:
         """Read a batch, move it to the device and augment it."""
         images, targets, index = read_part(self._inputs.train, rows)
         place = (self._inputs.seed, epoch)
+        images = crop_randomly(images, self._inputs.preprocessing.crop_px, place, index)
         images = augment(images.to(self.device), self._inputs.policy, place, index)
         return images, targets.to(self.device), index
 
@@ -222,12 +225,13 @@ class TorchLearner:
         tally = Tally()
         self._update_average()
         network = self._evaluated.eval()
-        run = self._run if network is self.network else network.__call__
+        whole = take_fields(network, self._inputs.preprocessing)
+        run = self._run_whole if network is self.network else whole.__call__
         with torch.inference_mode(), autocast(self._inputs.device_settings):
             if self._is_recalibrated(network):
                 part = choose_images(self._inputs.once, self._inputs.seed)
                 batches = (inputs for inputs, _ in self._read_in_order(part))
-                estimate_statistics(network, batches, network)
+                estimate_statistics(network, batches, whole)
             for inputs, targets in self._read_in_order(self._inputs.val):
                 logits = run(inputs)
                 loss = mean_loss(logits, targets, self._class_weights, self._section)

@@ -96,6 +96,7 @@ class Origin:
         facts: Metadata of the data set.
         frozen: Part that the training kept frozen.
         test_time: Test-time augmentation: views whose predictions are averaged.
+        mpp: µm per pixel at the network's input as the recipe states it.
     """
 
     architecture: str
@@ -107,6 +108,7 @@ class Origin:
     initial: InitialWeights = field(default_factory=InitialWeights)
     frozen: str = "none"
     test_time: Literal["none", "dihedral"] = "none"
+    mpp: float | None = None
 
 
 def draft_info(
@@ -125,7 +127,7 @@ def draft_info(
         class_names=origin.samples.class_names,
         positive=origin.samples.positive,
         preprocessing=origin.preprocessing,
-        mpp=network_mpp(origin.samples, origin.preprocessing),
+        mpp=network_mpp(origin.samples, origin.preprocessing) or origin.mpp,
         modality=origin.facts["modality"],
         threshold=Threshold(value=None, source="none chosen yet", target_recall=None),
         temperature=1.0,

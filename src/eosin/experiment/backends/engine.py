@@ -60,6 +60,7 @@ SPECS.add(
 )
 #: Keys that only PyTorch supports, with the values that the engine accepts.
 FOREIGN_KEYS: dict[str, dict[str, tuple[Any, ...]]] = {
+    "model": {"field_px": (None,)},
     "train": {
         "optimizer": ("adam", "sgd"),
         "weight_decay": (0.0,),

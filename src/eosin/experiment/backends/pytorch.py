@@ -27,10 +27,12 @@ from eosin.experiment.backends import (
     read_source,
 )
 from eosin.exporting.onnx import check_parity, write_onnx
+from eosin.images.crops import crop_origins
 from eosin.images.preprocess import to_input
 from eosin.networks import build_network, count_params, find_spec
 from eosin.networks.freezing import BACKBONE, NOTHING, find_cut, weights_before
 from eosin.networks.layers import list_layers as list_torch_layers
+from eosin.networks.multi_crop import take_fields
 from eosin.networks.pretrained import Loaded, check_imagenet, load_pretrained
 from eosin.networks.registry import count_macs
 from eosin.recipe.schema import IMAGENET, Recipe, TrainSection
@@ -76,7 +78,7 @@ def train(
         recipe,
         start,
         num_classes=inputs.n_classes,
-        input_px=inputs.preprocessing.input_px[0],
+        input_px=inputs.preprocessing.network_px,
         in_channels=len(inputs.preprocessing.channels),
     )
     inputs = _keep_trainable(inputs, initial.untrained)
@@ -107,7 +109,7 @@ def _check_still(recipe: Recipe, n_tensors: str) -> None:
 
 def list_layers(network: nn.Module, preprocessing: Preprocessing) -> LayerTable:
     """List the network's layers and, of their weights, those that were trained."""
-    return list_torch_layers(network, preprocessing.input_px[0], len(preprocessing.channels))
+    return list_torch_layers(network, preprocessing.network_px, len(preprocessing.channels))
 
 
 def write(
@@ -118,28 +120,34 @@ def write(
     folder.info.unlink(missing_ok=True)
     save_weights(folder.weights, network)
     preprocessing = origin.preprocessing
-    input_px, channels = preprocessing.input_px, len(preprocessing.channels)
-    write_onnx(network, folder.onnx, input_px, channels)
+    whole, channels = take_fields(network, preprocessing).eval(), len(preprocessing.channels)
+    write_onnx(whole, folder.onnx, preprocessing.input_px, channels)
     checked = to_input(images[:_PARITY_IMAGES], preprocessing)
-    gap = check_parity(network, folder.onnx, checked)
+    gap = check_parity(whole, folder.onnx, checked)
     return draft_info(
         folder,
         origin,
         params=count_params(network),
         trainable=count_params(network, trained_only=True),
-        macs=count_macs(network, input_px[0], channels),
+        macs=_count_macs(network, preprocessing),
         parity={"max_probability_gap": gap, "n_images": len(checked)},
     )
 
 
+def _count_macs(network: nn.Module, preprocessing: Preprocessing) -> int:
+    """Return the multiply-accumulates for one image, with all of its crops."""
+    one = count_macs(network, preprocessing.network_px, len(preprocessing.channels))
+    return len(crop_origins(preprocessing)) * one
+
+
 def measure(recipe: Recipe, start: Start, inputs: FitInputs) -> Measured:
     """Count weights and operations, and time a few training steps."""
-    input_px, channels = inputs.preprocessing.input_px[0], len(inputs.preprocessing.channels)
+    preprocessing = inputs.preprocessing
     network = build_network(
         recipe.model.name,
         num_classes=inputs.n_classes,
-        input_px=input_px,
-        in_channels=channels,
+        input_px=preprocessing.network_px,
+        in_channels=len(preprocessing.channels),
         arguments=recipe.model.arguments,
     )
     # The weights are not read, as that may need a download; what ImageNet's lack is known.
@@ -147,7 +155,7 @@ def measure(recipe: Recipe, start: Start, inputs: FitInputs) -> Measured:
     names = (name for name, _ in network.named_parameters())
     lacking = tuple(name for name in names if any(part in name for part in added))
     inputs = _keep_trainable(inputs, lacking)
-    params, macs = count_params(network), count_macs(network, input_px, channels)
+    params, macs = count_params(network), _count_macs(network, preprocessing)
     measured = probe(network, recipe.train, inputs)
     return Measured(params, macs, measured, is_head_only=needs_features_only(inputs))
 

@@ -11,6 +11,7 @@ from eosin.artifacts.model import Embedding, ModelInfo, Preprocessing
 from eosin.artifacts.provenance import TransferStage
 from eosin.artifacts.stain import FITTED_ON, SeparationReference, StainReference
 from eosin.core.text import count, listing, quantity
+from eosin.images.crops import crop_origins
 from eosin.reporting.formatting import amount, number, times
 from eosin.reporting.outline import (
     Cell,
@@ -147,7 +148,14 @@ def _input(model: ModelInfo) -> str:
         return f"{quantity(len(given.channels), 'feature')} from {given.table}"
     size = f"{'×'.join(str(side) for side in given.input_px)} px"
     cropped = ", centre-cropped" if given.resize == "centre_crop" else ""
-    return f"{size}, {_channels(model)}{cropped}"
+    return f"{size}, {_channels(model)}{cropped}{_crops(given)}"
+
+
+def _crops(given: Preprocessing) -> str:
+    n_crops, side = len(crop_origins(given)), given.crop_px
+    if side is None:
+        return ""
+    return f"; mean probability of {quantity(n_crops, 'crop')} of {side}×{side} px that cover it"
 
 
 def _channels(model: ModelInfo) -> str:
