@@ -418,6 +418,7 @@ SCENARIOS = [
         {"X": "0.5"},
     ),
     # What a recipe says.
+    Scenario("Take smaller ones", lambda w: w.plan("model.field_px=[56, 70]")),
     Scenario(
         "the data set's own tree",
         lambda w: w.plan(f"data.root={idc_tree(w)}", "data.dataset=idc"),

@@ -174,6 +174,7 @@ def _open_folder(name: str, folder: ModelFolder) -> _Subject:
     else:
         jobs.append(Job("int8", values, file=folder.int8))
     in_torch = {"folder": root, "shape": shape, "num_classes": len(info.class_names)}
+    in_torch["crop_px"] = given.crop_px
     no_training = "an ensemble is not trained itself" if info.architecture == "ensemble" else ""
     jobs += _torch_jobs(in_torch, no_training)
     return _Subject(name, given.input_px, info.params, cost.macs, jobs)

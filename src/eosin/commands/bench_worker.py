@@ -99,8 +99,11 @@ def _open_torch(job: dict[str, Any]) -> tuple[Run, str]:
     threads = thread_limit()
     if threads is not None:
         torch.set_num_threads(threads)
-    network = _build(job).to(memory_format=torch.channels_last)
-    inputs = torch.from_numpy(_draw(job["shape"])).contiguous(memory_format=torch.channels_last)
+    network, shape = _build(job).to(memory_format=torch.channels_last), job["shape"]
+    if job["kind"] == "training" and job.get("crop_px"):
+        # Trained on crops, one of an image.
+        network, shape = network.network, [shape[0], job["crop_px"], job["crop_px"]]
+    inputs = torch.from_numpy(_draw(shape)).contiguous(memory_format=torch.channels_last)
     engine = f"PyTorch {torch.__version__.partition('+')[0]}"
     if job["kind"] == "bfloat16":
         network.eval()

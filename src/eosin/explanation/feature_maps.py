@@ -31,6 +31,8 @@ _LAYERS = frozenset(
     {"Conv", "Relu", "LeakyRelu", "Clip", "HardSwish", "Gelu", "Elu", "Mul", "Add", "Concat"}
     | {"BatchNormalization", "LayerNormalization", "MaxPool", "AveragePool", "Transpose"}
 )
+#: Start of the tensors inside the network of multi-crop evaluation.
+_CROPPED = "/network/"
 #: From inputs (1, C, H, W) to tensors by name.
 Run: TypeAlias = Callable[[FloatArray], dict[str, FloatArray]]
 #: Prefix of the tensors of an ensemble's first network, at any depth; those of others.
@@ -69,11 +71,14 @@ class FeatureMaps:
     def __init__(self, folder: ModelFolder, info: ModelInfo, *, threads: int | None = None) -> None:
         self._info = info
         self.member = next(iter(name_members(folder, info)), "")
+        first = inputs_of_members(info)[0]
+        n_crops = len(crop_origins(first))
         if folder.onnx.exists():
             names = [
                 node.outputs[0]
                 for node in read_nodes(folder.onnx)
-                if node.operator in _LAYERS and _is_of_first(node.outputs[0])
+                if node.operator in _LAYERS
+                and _is_of_first(node.outputs[0], "" if first.crop_px is None else _CROPPED)
             ]
             self._run: Run = OnnxNetwork(folder.onnx, threads=threads, also=names).run_inside
         elif info.architecture in ARCHITECTURES:
@@ -82,14 +87,15 @@ class FeatureMaps:
         else:
             raise UsageError("feature maps need a model.onnx, which the model folder does not have")
         height, width = info.preprocessing.input_px
-        first = inputs_of_members(info)[0]
-        n_crops, aspect = len(crop_origins(first)), 1.0 if first.crop_px else height / width
+        aspect = height / width if first.crop_px is None else 1.0
         black = np.zeros((1, len(info.preprocessing.channels), height, width), np.float32)
         self._names = _last_of_each_size(self._run(black), aspect, n_crops)
         if not self._names:
             raise UsageError("this network has no feature maps with more than one place")
-        shown = f", first of {n_crops} crops" if n_crops > 1 else ""
-        self.names = [f"{_name_layer(name)}{shown}" for name in self._names]
+        self.names = [_name_layer(name) for name in self._names]
+        if n_crops > 1:
+            shown = (name.removeprefix("network.") for name in self.names)
+            self.names = [f"{name}, first of {n_crops} crops" for name in shown]
         if folder.onnx.exists():
             self._run = OnnxNetwork(folder.onnx, threads=threads, also=self._names).run_inside
 
@@ -109,9 +115,10 @@ def _run_engine(network: Network, preprocessing: Preprocessing) -> Run:
     return run
 
 
-def _is_of_first(name: str) -> bool:
+def _is_of_first(name: str, within: str) -> bool:
     prefix = _OTHERS.match(name)
-    return prefix is None or bool(_FIRST.fullmatch(prefix[0]))
+    is_first = prefix is None or bool(_FIRST.fullmatch(prefix[0]))
+    return is_first and _OTHERS.sub("", name).startswith(within)
 
 
 def _last_of_each_size(found: dict[str, FloatArray], aspect: float, n_crops: int) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from eosin.artifacts.model import Preprocessing
-from eosin.core.types import FloatArray
+from eosin.core.types import FloatArray, IntArray
 
 
 def crop_origins(preprocessing: Preprocessing) -> list[tuple[int, int]]:
@@ -64,13 +64,12 @@ def place_crops(maps: FloatArray, preprocessing: Preprocessing) -> FloatArray:
 
     Where crops overlap it is their mean.
     """
-    side = preprocessing.crop_px
-    if side is None:
-        return maps[0]
-    total = np.zeros(preprocessing.input_px, dtype=np.float32)
-    count = np.zeros_like(total)
+    side = preprocessing.network_px
+    total: FloatArray = np.zeros(preprocessing.input_px, dtype=np.float32)
+    count: IntArray = np.zeros(preprocessing.input_px, dtype=np.int64)
     for crop, (top, left) in zip(maps, crop_origins(preprocessing), strict=True):
         place = slice(top, top + side), slice(left, left + side)
         total[place] += crop
         count[place] += 1
-    return total / count
+    total /= count
+    return total

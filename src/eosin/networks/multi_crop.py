@@ -25,7 +25,7 @@ class MultiCrop(nn.Module):
         self.origins = crop_origins(preprocessing)
 
     def cut(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the crops of fields (B, C, H, W): the first of all, the second of all, and so on."""
+        """Return the crops of fields (B, C, H, W): the first of all, the second of all."""
         side = self.side
         return torch.cat(
             [images[:, :, top : top + side, left : left + side] for top, left in self.origins]
@@ -34,7 +34,9 @@ class MultiCrop(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return the logarithm (B, K) of the mean probability for fields (B, C, H, W), float32."""
         logits = self.network(self.cut(images))
-        logs = torch.log_softmax(logits, dim=-1).reshape(len(self.origins), -1, logits.shape[-1])
+        # Numbers, not sizes that a trace follows: the exported output has a known shape.
+        shape = (len(self.origins), -1, int(logits.shape[-1]))
+        logs = torch.log_softmax(logits, dim=-1).reshape(shape)
         return torch.logsumexp(logs, dim=0) - math.log(len(self.origins))
 
 

@@ -9,10 +9,10 @@ from tests.facts import tells
 
 from eosin.artifacts.metrics import Threshold
 from eosin.artifacts.model import ModelInfo, Planes
-from eosin.core.errors import DataError, ManifestError, UsageError
+from eosin.core.errors import DataError, ManifestError, RecipeError, UsageError
 from eosin.data.external import parse_labels, read_external
 from eosin.images.preprocess import make_preprocessing
-from eosin.images.spacing import network_mpp
+from eosin.images.spacing import check_stated_mpp, network_mpp
 
 pytestmark = pytest.mark.usefixtures("typed")
 CELLS = Planes(chosen=(0, 2), n_stored=3, bits=16)
@@ -133,6 +133,19 @@ def test_another_scale_is_refused_after_resizing_is_counted_in(table):
     assert "each shows 16 × 16 µm" in str(caught.value)
 
 
+def test_tissue_that_would_be_stretched_in_one_direction_is_refused(table):
+    whole = info(mpp=1.0)
+    wide = whole.preprocessing.model_copy(update={"input_px": (32, 48), "crop_px": 32})
+    field = whole.model_copy(update={"preprocessing": wide})
+    # A field of the model's shape passes; a square patch of its scale would become wider.
+    assert len(read_external(table(["benign"], size=(64, 96), mpp="0.5"), field)) == 1
+    square = table(["benign"], size=(64, 64), mpp="0.5")
+    assert len(read_external(square, whole)) == 1
+    with pytest.raises(DataError, match=r"1 of 1 images have 0\.667 to 1") as caught:
+        read_external(square, field)
+    assert "each shows 48 × 32 µm" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("size", "mpp", "expected"),
     [
@@ -163,3 +176,11 @@ def test_labels_to_map_are_cleaned_as_those_of_a_table():
         "benign": "benign",
         "M\u00fc": "tumour",
     }
+
+
+def test_a_stated_scale_must_be_the_measured_one(table):
+    samples = read_external(table(["benign", "malignant"], size=(64, 64), mpp=["0.5", ""]), info())
+    check_stated_mpp(samples, info().preprocessing, None)
+    check_stated_mpp(samples, info().preprocessing, 1.05)
+    with pytest.raises(RecipeError, match=r"'model.mpp' is 0\.8, but 1 of 2 images .* have 1 µm"):
+        check_stated_mpp(samples, info().preprocessing, 0.8)

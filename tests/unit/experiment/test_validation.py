@@ -105,3 +105,46 @@ def test_more_classes_with_a_positive_one_are_refused_and_listed():
     assert parse_overrides(["data.positive="]) == {"data": {"positive": None}}
     assert caught.value.hint.endswith("--set data.positive=")
     check_positive(samples(("a", "b", "c")), None)
+
+
+def of_fields(field=(56, 84), **sections):
+    values = {
+        "name": "a",
+        "data": {"manifest": "absent.csv"},
+        "model": {"name": "light_cnn", "input_px": 52, "field_px": field},
+    }
+    return recipe_from_dict(
+        {
+            name: values.get(name, {}) | sections.get(name, {})
+            for name in ("data", "model", *sections)
+        }
+        | {"name": "a"}
+    )
+
+
+def test_fields_with_room_for_crops_pass():
+    check_names(of_fields())
+    check_names(of_fields(field=(52, 52), augment={"policy": "dihedral"}))
+
+
+@pytest.mark.parametrize(
+    ("sections", "said"),
+    [
+        ({"model": {"field_px": (84, 51)}}, "84 × 51 pixels has no room for crops of 52"),
+        ({"model": {"input_px": None}}, "no room for crops of 224"),
+        ({"augment": {"policy": "p4"}}, "fixed copies"),
+        ({"augment": {"policy": "dihedral", "copies": 2}}, "fixed copies"),
+        ({"transfer": {"stage": [STAGE]}}, "'transfer.stage' has others"),
+        ({"transfer": {"freeze": "before:head", "standardise": True}}, "transfer.standardise"),
+        ({"model": {"backend": "numpy"}}, "the NumPy engine does not support"),
+        (
+            {"data": {"fuse": True, "magnifications": ["40", "100"]}, "model": {"mpp": 0.5}},
+            "'model.mpp' is one scale",
+        ),
+    ],
+)
+def test_what_needs_whole_images_is_refused(sections, said):
+    with pytest.raises(RecipeError) as caught:
+        check_names(of_fields(**sections))
+    assert said in caught.value.message
+    assert caught.value.hint

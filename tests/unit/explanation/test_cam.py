@@ -15,6 +15,7 @@ from eosin.exporting.merging import Member, merge_onnx
 from eosin.exporting.onnx import write_onnx
 from eosin.images.preprocess import make_preprocessing, to_input
 from eosin.networks.classifier import Classifier
+from eosin.networks.multi_crop import take_fields
 
 PX, K = 32, 3
 
@@ -119,6 +120,29 @@ def test_of_an_ensemble_it_is_the_mean_of_the_members(describe, image, tmp_path)
     for mine, (_, _, alone) in zip(found.parts["members"], parts, strict=True):
         np.testing.assert_allclose(mine, alone, atol=1e-4)
     np.testing.assert_allclose(found.map, np.mean([alone for *_, alone in parts], 0), atol=1e-4)
+
+
+def test_of_crops_it_is_the_mean_of_theirs_where_they_lie(describe, tmp_path):
+    network, side = build(), 24
+    field = {"input_px": (PX, 40), "crop_px": side}
+    given = make_preprocessing("unit", side).model_copy(update=field)
+    write_onnx(take_fields(network, given).eval(), tmp_path / "model.onnx", (PX, 40))
+    image = np.random.default_rng(0).integers(0, 255, (PX, 40, 3)).astype(np.uint8)
+    found = Cam(ModelFolder(tmp_path), describe(preprocessing=given)).explain(image, 1)
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    write_onnx(network, alone / "model.onnx", (side, side))
+    cam = Cam(ModelFolder(alone), describe(preprocessing=make_preprocessing("unit", side)))
+    total, count = np.zeros((PX, 40)), np.zeros((PX, 40))
+    for number, (top, left) in enumerate([(0, 0), (0, 16), (8, 0), (8, 16)]):
+        part = slice(top, top + side), slice(left, left + side)
+        one = cam.explain(np.ascontiguousarray(image[part]), 1)
+        np.testing.assert_allclose(found.parts["cells"][number], one.parts["cells"], atol=1e-5)
+        total[part] += one.map
+        count[part] += 1
+    np.testing.assert_allclose(found.map, total / count, atol=1e-5)
+    rows, columns = one.parts["cells"].shape
+    assert found.places == (rows * PX // side, columns * 40 // side)
 
 
 @pytest.mark.parametrize("kind", ["max", "hidden"])

@@ -35,13 +35,19 @@ def write_model(folder, example, name, px=PX):
     return network, example.model_copy(update=changes | {"preprocessing": preprocessing})
 
 
-def test_it_is_the_engine_s(example, tmp_path):
+@pytest.mark.parametrize("field", [None, (140, 200)], ids=["whole", "crops of a field"])
+def test_it_is_the_engine_s(field, example, tmp_path):
     folder, px = ModelFolder(tmp_path), 128
     _, info = write_model(folder, example, "light_cnn", px)
-    image = np.random.default_rng(0).integers(0, 255, (px, px, 3)).astype(np.uint8)
+    if field is not None:
+        cropped = info.preprocessing.model_copy(update={"input_px": field, "crop_px": px})
+        info = info.model_copy(update={"preprocessing": cropped})
+    size = info.preprocessing.input_px
+    image = np.random.default_rng(0).integers(0, 255, (*size, 3)).astype(np.uint8)
     expected = EngineGradCam(folder, info).explain(image, 1)
     found = GradCam(folder, info).explain(image, 1)
-    assert found.parts["cells"].shape == (3, 3)
+    assert found.parts["cells"].shape == ((3, 3) if field is None else (4, 3, 3))
+    assert found.map.shape == size
     np.testing.assert_allclose(found.map, expected.map, rtol=1e-3, atol=1e-4)
 
 

@@ -6,7 +6,7 @@ import torch
 
 from eosin.augment import POLICIES, augment_bytes
 from eosin.images.preprocess import make_preprocessing, to_input
-from eosin.training.loader import InputScaling, augment
+from eosin.training.loader import InputScaling, augment, crop_randomly
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +56,22 @@ def test_augmentation_comes_before_scaling_and_follows_the_index(images):
 def test_without_a_policy_images_stay(images):
     given = torch.from_numpy(images)
     assert torch.equal(augment(given, POLICIES.get("none"), (0, 0), torch.arange(4)), given)
+
+
+def test_random_crops_follow_seed_epoch_and_index_alone(images):
+    given, index = torch.from_numpy(images), torch.tensor([9, 2, 5, 0])
+    found = crop_randomly(given, 5, (3, 1), index)
+    assert found.shape == (4, 5, 5, 3)
+    alone = crop_randomly(given[2:3], 5, (3, 1), index[2:3])
+    assert torch.equal(found[2:3], alone)
+    assert not torch.equal(found, crop_randomly(given, 5, (3, 2), index))
+    assert not torch.equal(found, crop_randomly(given, 5, (4, 1), index))
+    assert torch.equal(crop_randomly(given, None, (3, 1), index), given)
+
+
+def test_random_crops_reach_every_place_equally_often():
+    places = torch.arange(4 * 7).reshape(1, 4, 7, 1).repeat(6000, 1, 1, 1)
+    corners = crop_randomly(places, 3, (0, 0), torch.arange(6000))[:, 0, 0, 0]
+    counts = torch.bincount(corners, minlength=28).reshape(4, 7)
+    assert (counts[:2, :5] > 500).all()
+    assert counts[:2, :5].sum() == 6000
