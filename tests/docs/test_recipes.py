@@ -73,6 +73,12 @@ def quick_form(path, root):
         "data.split.train=0.5",
         "data.split.test=0.25",
         f"model.input_px={least}",
+        # Four crops; the phantom knows its own scale.
+        *(
+            [f"model.field_px=[{least + 4}, {2 * least}]", "model.mpp="]
+            if recipe.model.field_px
+            else []
+        ),
         "train.epochs=1",
         "train.evaluations_per_epoch=1",
         "train.batch_size=8",
