@@ -80,7 +80,7 @@ def test_a_prediction_is_the_mean_over_crops_and_flips(fold, squashed):
     info = read_document(folder.info, ModelInfo)
     network = build_network("light_cnn", num_classes=2, input_px=SIDE, arguments={}).eval()
     load_weights(folder.weights, network)
-    paths = list(pd.read_csv(squashed)["path"][:3])
+    paths = [Path(path) for path in pd.read_csv(squashed)["path"][:3]]
     images = np.stack([read_image(path, None, info.preprocessing) for path in paths])
     field = torch.from_numpy(to_input(images, info.preprocessing))
     views = [field, field.flip(2), field.flip(3), field.flip(2, 3)]
