@@ -20,6 +20,7 @@ from eosin.images.preprocess import read_image, to_input
 from eosin.inference.classifier import Classifier
 from eosin.inference.engine import EngineNetwork
 from eosin.networks import build_network
+from eosin.networks.registry import count_macs
 from eosin.recipe import recipe_from_dict
 from eosin.training.checkpoints import load_weights
 
@@ -69,6 +70,9 @@ def test_the_model_says_what_it_takes(run, fold):
         assert info.preprocessing.input_px == FIELD
         assert info.preprocessing.crop_px == info.arguments["input_px"] == SIDE
         assert info.mpp == 0.5
+        network = build_network("light_cnn", num_classes=2, input_px=SIDE, arguments={})
+        n_members = info.arguments.get("members", 1)
+        assert info.macs == n_members * 4 * count_macs(network, SIDE)
     assert info.preprocessing.network_px == SIDE
     page = (run / "report.html").read_text(encoding="utf-8")
     assert tells(page, "56×84 px", "4 crops", "52×52 px")

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
+from eosin.artifacts.crops import check_crop_px
 from eosin.artifacts.explanation_checks import ExplanationChecks
 from eosin.artifacts.gate import Gate
 from eosin.artifacts.int8 import Int8
@@ -161,8 +162,7 @@ class Preprocessing(Document):
 
     @model_validator(mode="after")
     def _check_crops(self) -> Self:
-        if self.crop_px is not None and self.crop_px > min(self.input_px):
-            raise ValueError(f"crop_px should be at most {min(self.input_px)}, got {self.crop_px}")
+        check_crop_px(self.input_px, self.crop_px)
         return self
 
     @model_validator(mode="after")
@@ -267,6 +267,7 @@ class EnsembleMember(Document):
 
     @model_validator(mode="after")
     def _check_members(self) -> Self:
+        check_crop_px(self.input_px, self.crop_px)
         if self.architecture == "ensemble":
             _check_folds(self.arguments)
         return self

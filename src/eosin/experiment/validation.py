@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from eosin.artifacts.crops import MOST_CROPS, count_crops
 from eosin.augment import POLICIES
 from eosin.core.errors import RecipeError
 from eosin.core.places import expand_path
@@ -94,6 +95,12 @@ def check_field(recipe: Recipe, spec: NetworkSpec) -> None:
             f"'model.field_px': a field of {height} × {width} pixels has no room for crops of "
             f"{crop_px}",
             hint=f"Take smaller ones: --set model.input_px={min(height, width)}",
+        )
+    if (n_crops := count_crops(model.field_px, crop_px)) > MOST_CROPS:
+        raise RecipeError(
+            f"'model.field_px': {n_crops} crops of {crop_px} pixels would cover it, at most "
+            f"{MOST_CROPS} are possible",
+            hint="Raise model.input_px",
         )
     if recipe.transfer.stage:
         raise RecipeError(

@@ -55,6 +55,15 @@ def test_the_resize_rule_and_the_style_are_the_recipe_s(samples, modality):
     assert resolve(samples).resize == "stretch"
 
 
+@pytest.mark.parametrize("modality", ["fluorescence", "brightfield"])
+def test_a_field_is_seen_in_crops_of_the_network_s_size(samples, modality):
+    facts = {**FACTS, "modality": modality}
+    made = resolve(samples, facts, model={"field_px": (60, 90), "input_px": 52})
+    assert (made.input_px, made.crop_px, made.network_px) == ((60, 90), 52, 52)
+    whole = resolve(samples, facts, model={"input_px": 52})
+    assert (whole.input_px, whole.crop_px, whole.network_px) == ((52, 52), None, 52)
+
+
 def test_a_window_is_of_fluorescence_alone(samples):
     with pytest.raises(RecipeError, match=r"data\.window"):
         resolve(samples, {"modality": "brightfield"}, window="none")

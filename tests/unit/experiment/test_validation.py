@@ -132,6 +132,7 @@ def test_fields_with_room_for_crops_pass():
     [
         ({"model": {"field_px": (84, 51)}}, "84 × 51 pixels has no room for crops of 52"),
         ({"model": {"input_px": None}}, "no room for crops of 224"),
+        ({"model": {"field_px": (900, 900)}}, "324 crops of 52 pixels"),
         ({"augment": {"policy": "p4"}}, "fixed copies"),
         ({"augment": {"policy": "dihedral", "copies": 2}}, "fixed copies"),
         ({"transfer": {"stage": [STAGE]}}, "'transfer.stage' has others"),

@@ -53,8 +53,15 @@ def test_whole_inputs_stay_as_they_are():
     assert (whole.crop_px, whole.network_px) == (None, 8)
 
 
-def test_a_crop_larger_than_the_field_is_refused():
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"crop_px": 9}, "at most 8, got 9"),
+        ({"input_px": (16384, 16384), "crop_px": 1}, "at most 256 crops, got 1"),
+    ],
+)
+def test_a_crop_larger_than_the_field_and_millions_of_crops_are_refused(changes, said):
     values = field(8, 12, 8).model_dump()
     assert Preprocessing.model_validate(values).network_px == 8
-    with pytest.raises(ValidationError, match="crop_px should be at most 8, got 9"):
-        Preprocessing.model_validate({**values, "crop_px": 9})
+    with pytest.raises(ValidationError, match=said):
+        Preprocessing.model_validate({**values, **changes})
