@@ -147,6 +147,7 @@ def _input(model: ModelInfo) -> str:
     if isinstance(given, Embedding):
         return f"{quantity(len(given.channels), 'feature')} from {given.table}"
     size = f"{'×'.join(str(side) for side in given.input_px)} px"
+    size += "" if len({*given.input_px}) == 1 else " (height × width)"
     cropped = ", centre-cropped" if given.resize == "centre_crop" else ""
     return f"{size}, {_channels(model)}{cropped}{_crops(given)}"
 
