@@ -188,7 +188,7 @@ def test_what_the_library_prints_while_it_is_imported_is_not_shown(tmp_path):
     stub.write_text(
         "import os\nos.write(2, b'[W:onnxruntime] no GPU')\n__version__ = '0'\n"
         "def set_default_logger_severity(level): pass\n"
-        "class SessionOptions: pass\n"
+        "class SessionOptions:\n    def add_session_config_entry(self, *a): pass\n"
         "class InferenceSession:\n    def __init__(self, *a, **k): os.write(2, b'kept')\n"
     )
     save(tmp_path / "model.onnx", plain_nodes(), [weight()])
