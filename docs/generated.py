@@ -56,6 +56,8 @@ EXAMPLES: dict[str, Any] = {
     "train.label_smoothing": 0.1,
     "train.mixup": 0.2,
     "train.ema_decay": 0.9999,
+    "train.teachers": ["runs/a", "runs/b"],
+    "train.teacher_weight": 0.7,
     "train.threads": 4,
     "train.clip_gradient": 1.0,
     "train.checkpoint_minutes": 10.0,

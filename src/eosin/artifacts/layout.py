@@ -153,6 +153,11 @@ class RunFolder:
         return self.checkpoints / "last.ckpt"
 
     @property
+    def soft_targets(self) -> Path:
+        """The teachers' probabilities of the training images."""
+        return self.checkpoints / "soft_targets.safetensors"
+
+    @property
     def best_npz(self) -> Path:
         """Weights of the best evaluation, saved by the NumPy engine."""
         return self.checkpoints / "best.npz"
@@ -162,8 +167,9 @@ class RunFolder:
         return self.checkpoints / f"best-{step}.safetensors"
 
     def remove_checkpoints(self) -> None:
-        """Remove what only resuming needs: the training state and PyTorch's best weights."""
-        for path in [self.last_checkpoint, *self.checkpoints.glob("best-*.safetensors")]:
+        """Remove what only resuming needs: training state, best weights, soft targets."""
+        best = self.checkpoints.glob("best-*.safetensors")
+        for path in [self.last_checkpoint, self.soft_targets, *best]:
             with suppress(OSError):  # such as FileNotFoundError: they only take space
                 path.unlink()
 

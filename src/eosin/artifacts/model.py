@@ -11,7 +11,7 @@ from eosin.artifacts.explanation_checks import ExplanationChecks
 from eosin.artifacts.gate import Gate
 from eosin.artifacts.int8 import Int8
 from eosin.artifacts.metrics import Abstention, MetricBlock, Threshold
-from eosin.artifacts.provenance import TransferStage
+from eosin.artifacts.provenance import Teacher, TransferStage
 from eosin.artifacts.selftest import SelfTest
 from eosin.artifacts.stain import StainReference
 from eosin.artifacts.versioned import (
@@ -293,6 +293,7 @@ class ModelInfo(VersionedDocument):
         test_time: ``none``, or ``dihedral``: the logits are the logarithm of the mean probability
             of an image's eight flipped and rotated views (four if not square), at temperature 1.
         transfer_chain: Provenance of the initial weights; empty for training from scratch.
+        teachers: Runs that taught it; empty for most, and in models of before 0.2.
         frozen: The layers that its training kept fixed; null before 0.2 and of chosen runs.
         unfrozen: Weights before ``frozen``'s cut that stayed trainable, as no training had them.
         metrics: Headline metrics with intervals and the subset that they were measured on.
@@ -328,6 +329,7 @@ class ModelInfo(VersionedDocument):
     gate: Gate | None = None
     test_time: Literal["none", "dihedral"] = "none"
     transfer_chain: ListOf[TransferStage] = Field(default_factory=list)
+    teachers: TupleOf[Teacher] = ()
     frozen: Text | None = None
     unfrozen: TupleOf[Text] = ()
     data_fingerprint: Text

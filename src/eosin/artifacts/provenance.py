@@ -1,4 +1,4 @@
-"""Schema of a link of the transfer chain, a part of ``model.json``."""
+"""Schema of a model's provenance, parts of ``model.json``: transfer chain and teachers."""
 
 from __future__ import annotations
 
@@ -31,3 +31,18 @@ class TransferStage(Document):
     missing: TupleOf[Text] = ()
     unexpected: TupleOf[Text] = ()
     weights_sha256: Text
+
+
+class Teacher(Document):
+    """A run whose predictions a network was taught by.
+
+    Attributes:
+        run: Name of its folder.
+        architecture: As in its ``model.json``, like all others here.
+    """
+
+    run: Text
+    architecture: Text
+    weights_sha256: Text
+    data_fingerprint: Text
+    data_licence: Text

@@ -265,6 +265,7 @@ def _write_model(
         "abstention": _check_abstention(members),
         "mpp": infos[0].mpp if len({info.mpp for info in infos}) == 1 else None,
         "transfer_chain": _chain(infos),
+        "teachers": tuple(dict.fromkeys(one for info in infos for one in info.teachers)),
         "data_fingerprint": _fingerprint(infos),
         "data_licence": "; ".join(dict.fromkeys(info.data_licence for info in infos)),
         "simulated": any(info.simulated for info in infos),

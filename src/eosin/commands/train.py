@@ -34,6 +34,7 @@ from eosin.core.files import check_output, check_writable, clean_partial, prepar
 from eosin.experiment.backends import Start
 from eosin.experiment.crossval import fit_folds
 from eosin.experiment.default_recipe import make_default_recipe
+from eosin.experiment.distillation import check_teachers
 from eosin.experiment.environment import default_output
 from eosin.experiment.own_table import Given, take_table, with_manifest, write_own_table
 from eosin.experiment.plan import Plan, make_plan
@@ -130,6 +131,7 @@ def train(
     else:
         with watch.stage("split and audit"):
             division = divide(resolved, prepared)
+            check_teachers(resolved, prepared, division)
             stages, leaks = prepare_stages(resolved, prepared, division)
         unread |= {
             run.stage(stage.number, stage.section.name).skipped: stage.prepared.skipped
@@ -218,6 +220,7 @@ def plan(
 
 def _plan(resolved: Recipe, prepared: Prepared) -> tuple[Plan, AuditReport]:
     division = divide(resolved, prepared)
+    check_teachers(resolved, prepared, division)
     stages, leaks = prepare_stages(resolved, prepared, division)
     experiment = open_experiment(resolved, prepared, Stopwatch())
     if stages:

@@ -34,6 +34,7 @@ from eosin.evaluation import (
 )
 from eosin.evaluation.drift import write_profile
 from eosin.evaluation.gate import find_passed
+from eosin.experiment.distillation import of_fold
 from eosin.experiment.explaining import explain_run
 from eosin.experiment.run import add_gate, fit_split
 from eosin.experiment.split import Division
@@ -78,7 +79,7 @@ def fit_folds(
             if not place.report.exists():
                 write_report(place.root)
             continue
-        recipe = _fold_recipe(experiment, fold.samples.positive)
+        recipe = of_fold(_fold_recipe(experiment, fold.samples.positive), key)
         write_recipe(place, recipe)
         one = replace(experiment, recipe=recipe, watch=Stopwatch())
         splits = fit_split(one, fold, place, label=label)
@@ -143,6 +144,7 @@ def _write_ensemble(
                 infos, "the folds' thresholds, each tuned on its inner validation subset"
             ),
             "abstention": abstention,
+            "teachers": tuple(dict.fromkeys(one for info in infos for one in info.teachers)),
         }
     )
     info, gap = write_mean(

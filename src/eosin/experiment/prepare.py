@@ -124,6 +124,7 @@ def resolve_recipe(recipe: Recipe) -> Recipe:
     check_names(recipe)
     if stain.file is not None:
         stain = stain.model_copy(update={"reference": str(resolve_manifest(stain.file))})
+    teachers = tuple(str(expand_path(name).resolve()) for name in recipe.train.teachers)
     stages = tuple(
         stage.model_copy(update={"data": _resolve_data(stage.data, recipe.seed)})
         for stage in recipe.transfer.stage
@@ -133,6 +134,7 @@ def resolve_recipe(recipe: Recipe) -> Recipe:
             "data": _resolve_data(recipe.data, recipe.seed),
             "stain": stain,
             "transfer": recipe.transfer.model_copy(update={"stage": stages}),
+            "train": recipe.train.model_copy(update={"teachers": teachers}),
         }
     )
 

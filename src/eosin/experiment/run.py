@@ -11,7 +11,7 @@ from eosin.artifacts.metrics import SplitMetrics
 from eosin.artifacts.model import ModelInfo
 from eosin.artifacts.predictions import logits_table, write_predictions
 from eosin.artifacts.versioned import write_document
-from eosin.core.types import Samples
+from eosin.core.types import FloatArray, Samples
 from eosin.evaluation import (
     Evaluated,
     calibrate_abstention,
@@ -22,6 +22,7 @@ from eosin.evaluation import (
 from eosin.evaluation.drift import write_profile
 from eosin.evaluation.gate import find_passed, fit_gate
 from eosin.experiment.backends import InitialWeights, Origin
+from eosin.experiment.distillation import describe_teachers, teach
 from eosin.experiment.explaining import explain_run
 from eosin.experiment.split import Division
 from eosin.experiment.stain import (
@@ -59,7 +60,8 @@ def fit_split(
     balance = describe_balance(train.targets, samples.class_names, recipe.train, experiment.copies)
     write_document(run.balance, balance)
     with watch.stage("train"):
-        inputs, device = fit_inputs(experiment, samples), experiment.device_settings.description
+        inputs = fit_inputs(experiment, samples, teach(experiment, samples, run))
+        device = experiment.device_settings.description
         _LOG.info(f"{label}training {experiment.spec.name} on {_count(inputs)}, {device}")
         network, initial = experiment.backend.train(recipe, experiment.start, inputs, run)
     _LOG.info(f"{label}exporting and evaluating")
@@ -118,15 +120,19 @@ def fit_reading(experiment: Experiment, samples: Samples) -> Experiment:
     return replace(experiment, bank=bank)
 
 
-def fit_inputs(experiment: Experiment, samples: Samples) -> FitInputs:
+def fit_inputs(
+    experiment: Experiment, samples: Samples, soft: FloatArray | None = None
+) -> FitInputs:
     """Return a split's training inputs, with copies and balancing of the training subset.
+
+    ``soft`` are teachers' probabilities of the training images, shape (N, K).
 
     Raises:
         DataError: SMOTE is requested for a class with one training image.
     """
     recipe = experiment.recipe
     bank, train_part, val_part = experiment.bank, samples.part("train"), samples.part("val")
-    train = ImagePart(bank.training.of(train_part), train_part.targets)
+    train = ImagePart(bank.training.of(train_part), train_part.targets, soft)
     val = ImagePart(bank.of(val_part), val_part.targets)
     if recipe.train.balance == "smote":
         check_neighbours(train.targets, samples.class_names)
@@ -177,6 +183,7 @@ def _origin(experiment: Experiment, samples: Samples, initial: InitialWeights) -
         facts=experiment.prepared.facts,
         fingerprint=experiment.prepared.fingerprint,
         initial=initial,
+        teachers=describe_teachers(experiment.recipe),
         frozen=experiment.recipe.transfer.freeze,
         test_time=experiment.recipe.augment.test_time,
         mpp=model.mpp,

@@ -12,6 +12,7 @@ from eosin.artifacts.run import SplitReport
 from eosin.core.errors import LeakError
 from eosin.core.types import Samples
 from eosin.data.audit import merge_audits
+from eosin.data.sources.catalogue import DATASETS
 from eosin.data.splits import fold_samples, hold_out_test, pool_reports, split_samples
 from eosin.experiment.prepare import Prepared
 from eosin.recipe.data import DataSection
@@ -146,3 +147,11 @@ def _suggest(data: DataSection, finding: Finding) -> str:
         ways = ["correct the groups of the table"]
     text = ", or ".join(ways)
     return text[0].upper() + text[1:]
+
+
+def may_share_groups(a: DataSection, b: DataSection) -> bool:
+    """Return True if a shared group name of two data sections may mean the same patient."""
+    if a.dataset is None or b.dataset is None:
+        return True
+    is_simulated = DATASETS.get(a.dataset).facts.simulated
+    return a.dataset == b.dataset and (a.root == b.root or not is_simulated)

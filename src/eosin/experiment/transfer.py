@@ -9,17 +9,15 @@ from eosin.artifacts.audit import Finding
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.core.files import clean_partial, prepare_output
 from eosin.data.audit import audit_stage, find_near_duplicates
-from eosin.data.sources.catalogue import DATASETS
 from eosin.experiment.backends import RANDOM, Start, find_start
 from eosin.experiment.plan import Plan, make_plan
 from eosin.experiment.prepare import Prepared, log_repair, prepare
 from eosin.experiment.resume import check_same_data, check_same_recipe, record_data
 from eosin.experiment.run import fit_split
-from eosin.experiment.split import Division, divide, stop_at_leak
+from eosin.experiment.split import Division, divide, may_share_groups, stop_at_leak
 from eosin.experiment.stage_store import fingerprint_stage, keep_stage, take_stage
 from eosin.experiment.writer import Stopwatch, begin_run, open_experiment
 from eosin.recipe import Recipe, read_recipe
-from eosin.recipe.data import DataSection
 from eosin.recipe.schema import TransferSection, TransferStage
 from eosin.reporting import write_report
 from eosin.runs.relocation import note_place
@@ -62,7 +60,7 @@ def prepare_stages(
             section.name,
             (mine.samples, mine.hashes),
             (division.evaluated, prepared.hashes),
-            is_same_source=_may_share_groups(section.data, recipe.data),
+            is_same_source=may_share_groups(section.data, recipe.data),
             near_duplicates=find_near_duplicates(
                 mine.image_index.joined(prepared.image_index), len(mine.image_index)
             ),
@@ -71,17 +69,10 @@ def prepare_stages(
     return stages, leaks
 
 
-def _may_share_groups(a: DataSection, b: DataSection) -> bool:
-    """Return True if a shared group name of two data sections may mean the same patient."""
-    if a.dataset is None or b.dataset is None:
-        return True
-    is_simulated = DATASETS.get(a.dataset).facts.simulated
-    return a.dataset == b.dataset and (a.root == b.root or not is_simulated)
-
-
 def stage_recipe(recipe: Recipe, section: TransferStage, source: str = RANDOM) -> Recipe:
     """Return the recipe of one stage by itself."""
-    train = {"epochs": section.epochs, "lr": section.lr or recipe.train.lr}
+    # Teachers know the recipe's own classes.
+    train = {"epochs": section.epochs, "lr": section.lr or recipe.train.lr, "teachers": ()}
     policy = section.augment or recipe.augment.policy
     return recipe.model_copy(
         update={

@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 from eosin.artifacts.crops import MOST_CROPS, count_crops
+from eosin.artifacts.layout import RunFolder
 from eosin.augment import POLICIES
 from eosin.core.errors import RecipeError
 from eosin.core.places import expand_path
@@ -32,6 +33,7 @@ _OF_IMAGES = {
     "augment": ("test_time",),
     "stain": ("method", "reference", "unit", "apply_to"),
     "transfer": ("source", "freeze", "unfreeze_every", "layer_decay", "stage"),
+    "train": ("teachers",),
 }
 
 
@@ -62,6 +64,34 @@ def check_names(recipe: Recipe) -> None:
     check_standardising(recipe)
     check_balance(recipe)
     check_mixup(recipe)
+    check_teaching(recipe)
+
+
+def check_teaching(recipe: Recipe) -> None:
+    """Refuse, with ``RecipeError``, absent teachers, and what they cannot predict."""
+    if not recipe.train.teachers:
+        return
+    for name in recipe.train.teachers:
+        check_finished(RunFolder(expand_path(name)))
+    if recipe.train.balance == "smote":
+        raise RecipeError(
+            "'train.teachers' predict images, not the vectors of 'train.balance' = \"smote\"",
+            hint='Set train.balance = "oversample"',
+        )
+    if recipe.augment.copies_before_split:
+        raise RecipeError(
+            "'train.teachers' cannot be combined with 'augment.copies_before_split'",
+            hint="Leave it out",
+        )
+
+
+def check_finished(run: RunFolder) -> None:
+    """Refuse, with ``RecipeError``, a teacher that is no finished run with its images' table."""
+    if not (run.metrics.exists() and run.manifest.exists()):
+        raise RecipeError(
+            f"'train.teachers': {run.root} is not a finished run of a training",
+            hint="Name a run folder, for folds one with the same folds",
+        )
 
 
 def check_mixup(recipe: Recipe) -> None:

@@ -105,6 +105,9 @@ def _anchor_all(recipe: dict[str, Any], folder: Path) -> None:
     stain = recipe.get("stain")
     if isinstance(stain, dict) and stain.get("reference", TRAINING) != TRAINING:
         _anchor_paths(stain, ("reference",), folder)
+    train = recipe.get("train")
+    if isinstance(train, dict) and isinstance(train.get("teachers"), list):
+        train["teachers"] = [_anchored(one, folder) for one in train["teachers"]]
     model = recipe.get("model")
     if isinstance(model, dict):
         family, colon, file = str(model.get("name", "")).partition(":")
@@ -114,9 +117,13 @@ def _anchor_all(recipe: dict[str, Any], folder: Path) -> None:
 
 def _anchor_paths(section: dict[str, Any], keys: tuple[str, ...], folder: Path) -> None:
     for key in keys:
-        value = section.get(key)
-        if isinstance(value, str) and not value.startswith(("$", "~")):
-            section[key] = str(folder / value)
+        if key in section:
+            section[key] = _anchored(section[key], folder)
+
+
+def _anchored(value: Any, folder: Path) -> Any:
+    is_relative = isinstance(value, str) and not value.startswith(("$", "~"))
+    return str(folder / value) if is_relative else value
 
 
 def recipe_from_dict(

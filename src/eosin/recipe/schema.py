@@ -227,6 +227,10 @@ class TrainSection(Section):
         mixup: α of the Beta distribution from which the share is drawn in which each image of a
             batch is mixed with another; 0 mixes none. Training accuracy and AUC in
             ``history.csv`` are then those of mixed images, by the class of the larger share.
+        teachers: Finished runs whose mean probabilities the network learns, too (knowledge
+            distillation), relative to the recipe; for folds, runs with the same folds.
+            docs/training.md
+        teacher_weight: Share of the loss for the teachers' probabilities; the rest is for labels.
         schedule: Learning-rate schedule.
         evaluations_per_epoch: Evaluations of the validation subset in each epoch.
         monitor: Metric that chooses the best state, stops early and drives ``plateau``; ``none``
@@ -266,6 +270,8 @@ class TrainSection(Section):
     focal_gamma: Annotated[float, Field(ge=0.0, le=10.0)] = 2.0
     label_smoothing: Share = 0.0
     mixup: Annotated[float, Field(ge=0.0, le=10.0)] = 0.0
+    teachers: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    teacher_weight: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
     schedule: ScheduleSection = ScheduleSection()
     evaluations_per_epoch: PositiveInt = 1
     monitor: Literal["val_loss", "val_accuracy", "val_auc", "none"] = "val_loss"

@@ -74,7 +74,7 @@ def arrange(inputs: FitInputs, section: TrainSection, copies: int | None) -> Fit
         rows = rows[oversampled_rows(plain.targets[rows], inputs.seed)]
     if copies is not None and not inputs.policy.changes_nothing:
         fixed = FixedCopies(plain.images, rows, inputs.policy, inputs.seed)
-        train = ImagePart(fixed, plain.targets[rows])
+        train = plain.replaced(fixed, rows)
         return replace(inputs, train=train, plain=plain, policy=POLICIES.get("none"))
     if len(rows) == len(plain):
         return inputs

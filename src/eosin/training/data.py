@@ -147,17 +147,24 @@ class ImagePart:
     Attributes:
         images: uint8, shape (N, H, W, C); features float32, shape (N, D).
         targets: Class index of each, shape (N,).
+        soft: Teachers' probabilities of each class, float32, shape (N, K); ``None`` without.
     """
 
     images: ImageSource | FloatArray
     targets: IntArray
+    soft: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def at(self, rows: IntArray) -> ImagePart:
         """Return a subset of the rows, which may repeat; no image is read or copied."""
-        return ImagePart(ChosenRows(self.images, rows), self.targets[rows])
+        return self.replaced(ChosenRows(self.images, rows), rows)
+
+    def replaced(self, images: Any, rows: IntArray) -> ImagePart:
+        """Return other images or features, those of some rows."""
+        soft = None if self.soft is None else self.soft[rows]
+        return ImagePart(images, self.targets[rows], soft)
 
 
 @dataclass(frozen=True, eq=False)

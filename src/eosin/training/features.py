@@ -61,7 +61,7 @@ def fit_head(
     if scaling is not None:
         for vectors in (train, val):
             scaling.apply(vectors)
-    plain = ImagePart(train, shown.targets)
+    plain = replace(shown, images=train)
     images = inputs.train.images
     part = plain.at(images.rows) if isinstance(images, ChosenRows) else plain
     if section.balance == "smote":

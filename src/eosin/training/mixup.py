@@ -46,9 +46,6 @@ class Mixup:
         """Mix inputs (B, …), floats."""
         return torch.lerp(inputs[self.partner.to(inputs.device)], inputs, self.share)
 
-    def mean_loss(
-        self, targets: torch.Tensor, loss: Callable[[torch.Tensor], torch.Tensor]
-    ) -> torch.Tensor:
-        """Mix the batch's loss for its own classes (B,) with that for the partners'."""
-        partners = targets[self.partner.to(targets.device)]
-        return self.share * loss(targets) + (1.0 - self.share) * loss(partners)
+    def mean_loss(self, loss: Callable[[slice | torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        """Mix the batch's loss for the targets of its own rows with that for its partners'."""
+        return self.share * loss(slice(None)) + (1.0 - self.share) * loss(self.partner)

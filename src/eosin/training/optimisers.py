@@ -134,3 +134,20 @@ def focal_loss(
     wrong = (-torch.expm1(log_p)).clamp_min(torch.finfo(log_p.dtype).tiny)
     counted = weights[targets]
     return -(counted * wrong.pow(gamma) * log_p).sum() / counted.sum()
+
+
+def teacher_loss(
+    logits: torch.Tensor, probabilities: torch.Tensor, weights: torch.Tensor
+) -> torch.Tensor:
+    """Return the weighted mean Kullback-Leibler divergence from teachers' probabilities.
+
+    The teachers' probabilities are calibrated, so that no temperature softens them.
+
+    Args:
+        logits: Shape (B, K).
+        probabilities: Of each class, shape (B, K).
+        weights: Weight of each image, shape (B,).
+    """
+    log_q = functional.log_softmax(logits.float(), dim=1)
+    divergence = functional.kl_div(log_q, probabilities, reduction="none").sum(dim=1)
+    return (weights * divergence).sum() / weights.sum()

@@ -34,6 +34,7 @@ from eosin.training.optimisers import (
     make_scheduler,
     mean_loss,
     step_scheduler,
+    teacher_loss,
     warming_up,
 )
 from eosin.training.sampler import EpochBatches, evaluation_steps, make_batches
@@ -166,11 +167,11 @@ class TorchLearner:
 
     def step(self, batch: Batch, number: int) -> tuple[FloatArray, IntArray, float]:
         """Train on a batch; dropout is a pure function of (seed, number)."""
-        images, targets, _ = batch
+        images, targets, index = batch
         with DRAWING, autocast(self._inputs.device_settings):
             seed_torch(self._inputs.seed, "step", number)
             inputs = self._scale(images, self._memory_of(images))
-            logits, loss = self._forward(inputs, targets, number)
+            logits, loss = self._forward(inputs, targets, index, number)
             penalised = loss + self._penalty(len(images))
         self._optimizer.zero_grad()
         self._scaler.scale(penalised).backward()  # type: ignore[no-untyped-call]
@@ -187,20 +188,31 @@ class TorchLearner:
         return *_arrays(logits, targets), penalised.item()
 
     def _forward(
-        self, inputs: torch.Tensor, targets: torch.Tensor, number: int
+        self, inputs: torch.Tensor, targets: torch.Tensor, index: torch.Tensor, number: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the logits of a training batch, possibly mixed, and its mean loss."""
         section, seed = self._section, self._inputs.seed
         mixup = Mixup.draw(section.mixup, len(inputs), seed, number) if section.mixup else None
         logits = self._run(inputs if mixup is None else mixup.mix(inputs))
+        soft = self._soft_targets(index)
 
-        def loss(classes: torch.Tensor) -> torch.Tensor:
+        def loss(rows: slice | torch.Tensor) -> torch.Tensor:
+            classes, weights = targets[rows], self._class_weights
             smoothing = section.label_smoothing
-            return mean_loss(
-                logits, classes, self._class_weights, section, label_smoothing=smoothing
-            )
+            hard = mean_loss(logits, classes, weights, section, label_smoothing=smoothing)
+            if soft is None:
+                return hard
+            taught = teacher_loss(logits, soft[rows], weights[classes])
+            return (1.0 - section.teacher_weight) * hard + section.teacher_weight * taught
 
-        return logits, loss(targets) if mixup is None else mixup.mean_loss(targets, loss)
+        return logits, loss(slice(None)) if mixup is None else mixup.mean_loss(loss)
+
+    def _soft_targets(self, index: torch.Tensor) -> torch.Tensor | None:
+        """Return the teachers' probabilities of a batch, shape (B, K)."""
+        part = self._inputs.train
+        if part.soft is None:
+            return None
+        return torch.from_numpy(part.soft[index.numpy() % len(part)]).to(self.device)
 
     def _scale(self, images: torch.Tensor, memory: torch.Tensor | None = None) -> torch.Tensor:
         if self._inputs.is_embedded:

@@ -47,7 +47,7 @@ def test_the_loss_is_that_of_both_classes_each_with_its_weight(loss):
     logits, targets = batch()
     section = TrainSection(loss=loss)
     mixup = Mixup.draw(1.0, len(targets), 0, 0)
-    found = mixup.mean_loss(targets, lambda classes: mean_loss(logits, classes, WEIGHTS, section))
+    found = mixup.mean_loss(lambda rows: mean_loss(logits, targets[rows], WEIGHTS, section))
     log_p = logits.log_softmax(dim=1)
     gamma, total = 2.0 if loss == "focal" else 0.0, 0.0
     pairs = ((targets, mixup.share), (targets[mixup.partner], 1 - mixup.share))
@@ -63,7 +63,7 @@ def test_without_weights_it_is_the_cross_entropy_of_mixed_labels():
     logits, targets = batch()
     mixup = Mixup.draw(0.5, len(targets), 1, 2)
     ones, section = torch.ones(3), TrainSection()
-    found = mixup.mean_loss(targets, lambda classes: mean_loss(logits, classes, ones, section))
+    found = mixup.mean_loss(lambda rows: mean_loss(logits, targets[rows], ones, section))
     labels = functional.one_hot(targets, 3).float()
     mixed = mixup.share * labels + (1 - mixup.share) * labels[mixup.partner]
     torch.testing.assert_close(found, functional.cross_entropy(logits, mixed))

@@ -14,7 +14,7 @@ from eosin.artifacts.layers import LayerTable
 from eosin.artifacts.layout import ModelFolder, RunFolder
 from eosin.artifacts.metrics import Threshold
 from eosin.artifacts.model import RESEARCH_USE_ONLY, ModelInfo, Preprocessing
-from eosin.artifacts.provenance import TransferStage
+from eosin.artifacts.provenance import Teacher, TransferStage
 from eosin.artifacts.stain import FITTED_ON, StainReference
 from eosin.artifacts.versioned import read_document
 from eosin.core.files import sha256_file
@@ -95,6 +95,7 @@ class Origin:
         architecture: Registered name, or ``ensemble``.
         facts: Metadata of the data set.
         frozen: Part that the training kept frozen.
+        teachers: Runs that taught it.
         test_time: Test-time augmentation: views whose predictions are averaged.
         mpp: µm per pixel at the network's input as the recipe states it.
     """
@@ -106,6 +107,7 @@ class Origin:
     facts: dict[str, Any]
     fingerprint: str
     initial: InitialWeights = field(default_factory=InitialWeights)
+    teachers: tuple[Teacher, ...] = ()
     frozen: str = "none"
     test_time: Literal["none", "dihedral"] = "none"
     mpp: float | None = None
@@ -133,6 +135,7 @@ def draft_info(
         temperature=1.0,
         test_time=origin.test_time,
         transfer_chain=origin.initial.chain,
+        teachers=origin.teachers,
         frozen=origin.frozen,
         unfrozen=origin.initial.unfrozen,
         data_fingerprint=origin.fingerprint,

@@ -68,6 +68,7 @@ FOREIGN_KEYS: dict[str, dict[str, tuple[Any, ...]]] = {
         "loss": ("cross_entropy",),
         "label_smoothing": (0.0,),
         "mixup": (0.0,),
+        "teachers": ((),),
         "device": ("auto", "cpu"),
         "precision": ("auto", "32-true"),
         "compile": (False,),

@@ -152,6 +152,8 @@ def licences(run: FinishedRun) -> Section:
         name = f"Initial weights: {stage.source}" if is_source else f"Data of stage {stage.stage}"
         remark = _IMAGENET if "imagenet" in stage.source.lower() else ""
         shown.append((name, stage.licence or "none stated", remark))
+    taught = [(f"Data of the teacher {one.run}", one.data_licence, "") for one in model.teachers]
+    shown += dict.fromkeys(taught)
     rows = [(name, licence, consequence(licence) + remark) for name, licence, remark in shown]
     rows.append(("This model", model.licence, "all of the above"))
     caption = "Conditions of each licence, by its name."

@@ -33,8 +33,8 @@ _METHODS = {"macenko": "Macenko", "reinhard": "Reinhard", "vahadane": "Vahadane"
 _COUNTED = {"params": "Parameters", "trainable": "Trained", "buffers": "Buffers"}
 #: Facts that the card leaves to other sections.
 _ELSEWHERE = {
-    "Threshold", "Temperature", "Initial weights", "Training data licence", "Model licence",
-    "SHA-256 of the weights", "Intended use",
+    "Threshold", "Temperature", "Initial weights", "Teachers", "Training data licence",
+    "Model licence", "SHA-256 of the weights", "Intended use",
 }  # fmt: skip
 
 
@@ -123,6 +123,7 @@ def model_facts(run: FinishedRun) -> list[Pair]:
         ("Threshold", _stored_threshold(model)),
         ("Temperature", _temperature(model)),
         ("Initial weights", _transfer(run)),
+        ("Teachers", _teachers(run)),
         ("Training data licence", model.data_licence),
         ("Model licence", model.licence),
         ("SHA-256 of the weights", model.weights_sha256),
@@ -217,6 +218,18 @@ def _transfer(run: FinishedRun) -> str:
     frozen = run.recipe.transfer.freeze if run.recipe else None
     last = _training("this training", model.frozen or frozen, model.unfrozen)
     return _links(model.transfer_chain, last)
+
+
+def _teachers(run: FinishedRun) -> str:
+    """Name the runs that taught the network; empty for most."""
+    if run.model is None or not run.model.teachers:
+        return ""
+    weights: dict[str, list[str]] = {}  # of a run of folds, several
+    for one in run.model.teachers:
+        weights.setdefault(f"{one.run}, {one.architecture}", []).append(one.weights_sha256[:12])
+    names = "; ".join(f"{name} (weights {listing(each)})" for name, each in weights.items())
+    share = f"; {run.recipe.train.teacher_weight:.0%} of the loss" if run.recipe else ""
+    return f"{names}{share}"
 
 
 def _links(chain: Sequence[TransferStage], last: str) -> str:

@@ -71,7 +71,7 @@ def _stage_name(stage: FinishedRun) -> str:
 def brief(run: FinishedRun) -> Section:
     """Return the section of the card: the training, or the members of an ensemble."""
     made = ("Eosin", "Created", "Device", "Precision", "Commit", "Seed", "Packages")
-    transfer = select(model_facts(run), "Initial weights")
+    transfer = select(model_facts(run), "Initial weights", "Teachers")
     facts = [*_recipe_facts(run), *transfer, *select(environment_facts(run), *made)]
     return Section(
         "Training", split_words(run).strip(), balance_words(run), Facts(facts), members_table(run)
