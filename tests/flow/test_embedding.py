@@ -177,6 +177,7 @@ def test_a_changed_table_is_another_training(embedding_run, own, command):
         ("augment.policy=dihedral", "'augment.policy'"),
         ("transfer.source=imagenet", "'transfer.source'"),
         ('data.channels=["DNA"]', "'data.channels'"),
+        ("train.teachers=runs/a", "'train.teachers'"),
         ("model.name=embedding:absent.csv", "absent.csv does not exist"),
         ("model.arguments.head_dropot=0.1", "Did you mean 'head_dropout'?"),
     ],

@@ -122,6 +122,7 @@ def test_folds_with_and_without_pytorch(process, command, recipe_file, tmp_path)
         ({"train": {"weight_averaging": "ema"}}, "train.weight_averaging"),
         ({"train": {"mixup": 0.2}}, "train.mixup"),
         ({"train": {"label_smoothing": 0.1}}, "train.label_smoothing"),
+        ({"train": {"teachers": ["runs/a"]}}, "train.teachers"),
         ({"train": {"schedule": {"warmup": 0.5}}}, "train.schedule.warmup"),
         ({"train": {"schedule": {"name": "plateau"}}}, "train.schedule.name"),
         ({"train": {"threads": 1}}, "train.threads"),

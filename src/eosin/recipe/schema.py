@@ -225,7 +225,7 @@ class TrainSection(Section):
         label_smoothing: Share of the target that is spread equally over all classes, of
             ``cross_entropy``; part of the training loss in ``history.csv``, not of ``val_loss``.
         mixup: α of the Beta distribution from which the share is drawn in which each image of a
-            batch is mixed with another; 0 mixes none. Training accuracy and AUC in
+            batch is mixed with another; 0 mixes none. Training accuracy and precision in
             ``history.csv`` are then those of mixed images, by the class of the larger share.
         teachers: Finished runs whose mean probabilities the network learns, too (knowledge
             distillation), relative to the recipe; for folds, runs with the same folds.
