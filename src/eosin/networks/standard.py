@@ -74,6 +74,15 @@ def _make_vgg(name: str, in_channels: int) -> nn.Module:
     return backbone
 
 
+def _make_up_to(name: str, in_channels: int, *, n_blocks: int) -> Any:
+    """Build the first blocks of an EfficientNet, with global pooling."""
+    backbone: Any = _make(name, in_channels)
+    backbone.blocks = backbone.blocks[:n_blocks]
+    backbone.num_features = backbone.blocks[-1][-1].conv_pwl.out_channels
+    backbone.conv_head, backbone.bn2 = nn.Identity(), nn.Identity()
+    return backbone
+
+
 def _number_blocks(count: int) -> dict[str, str]:
     return {f"block{n}": f"blocks.{n - 1}" for n in range(1, count + 1)}
 
@@ -140,12 +149,17 @@ register_backbone(
 )
 
 for _lite in ("lite0", "lite1", "lite2"):
-    register_backbone(
-        f"efficientnet_{_lite}",
-        partial(_make, f"tf_efficientnet_{_lite}"),
-        paper="Tan and Le 2019",
-        stages={"stem": "conv_stem", **_number_blocks(7), "top": "conv_head"},
-        preprocessing="centred",
-        hub=f"tf_efficientnet_{_lite}.in1k",
-        offline_weights=True,
-    )
+    for _suffix, _build, _stages, _stride in (
+        ("", _make, {**_number_blocks(7), "top": "conv_head"}, 32),
+        ("_block5", partial(_make_up_to, n_blocks=5), _number_blocks(5), 16),
+    ):
+        register_backbone(
+            f"efficientnet_{_lite}{_suffix}",
+            partial(_build, f"tf_efficientnet_{_lite}"),
+            paper="Tan and Le 2019",
+            stages={"stem": "conv_stem", **_stages},
+            min_input_px=_stride,
+            preprocessing="centred",
+            hub=f"tf_efficientnet_{_lite}.in1k",
+            offline_weights=True,
+        )

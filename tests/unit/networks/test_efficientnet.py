@@ -67,6 +67,17 @@ def test_a_lite_has_no_squeeze_and_excitation(name, params):
     assert kinds == {nn.ReLU6}
 
 
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite2"])
+def test_the_first_blocks_are_those_of_the_whole_network(name):
+    whole, first = build(name, 2).eval(), build(f"{name}_block5", 2).eval()
+    first.backbone.load_state_dict(whole.backbone.state_dict(), strict=False)
+    images, seen = torch.rand(2, 3, 64, 64), []
+    whole.backbone.blocks[4].register_forward_hook(lambda *found: seen.append(found[-1]))
+    with torch.inference_mode():
+        whole(images)
+        assert torch.allclose(first.backbone(images), seen[0].mean(dim=(2, 3)), atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["efficientnetv2_b0", "efficientnet_lite0", "efficientnet_lite2"])
 def test_the_backbone_is_timm_s_in_tensorflow_s_padding(name):
     timm = import_companion("timm")
