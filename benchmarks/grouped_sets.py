@@ -3,7 +3,8 @@
 What pathology sets look like (:data:`SCENARIOS`): a group (patient) has a random effect of its
 own, as large as the spread between its images (intraclass correlation one half). An image's score
 is its class's mean plus the group's effect plus its own; it is called positive above the midpoint.
-A second model, a little worse, shares part of both. The truth is what 200,000 groups measure.
+A second model shares part of both effects: it is a little worse, or nearly the same model. The
+truth is what 200,000 groups measure.
 """
 
 from __future__ import annotations
@@ -36,11 +37,15 @@ class Scenario:
         description: In words.
         distance: Between the classes' mean scores, in deviations of one image's score.
         mixed: Whether groups hold both classes, and unevenly many images.
+        shared: Correlation of both models' effects, of a group and of an image.
+        other_distance: The second model's distance, as a share of the first's.
     """
 
     description: str
     distance: float
     mixed: bool = False
+    shared: tuple[float, float] = (0.7, 0.5)
+    other_distance: float = 0.9
 
     def draw(self, n_groups: int, random: np.random.Generator) -> tuple[Any, ...]:
         """Return both models' scores, targets and groups of images, (N,) each."""
@@ -53,17 +58,25 @@ class Scenario:
             groups = np.repeat(np.arange(n_groups), IMAGES)
             labels = _draw_classes(n_groups, random)[groups]
         effect, image = random.normal(size=n_groups), random.normal(size=len(groups))
-        other = 0.7 * effect + np.sqrt(0.51) * random.normal(size=n_groups)
-        other_image = 0.5 * image + np.sqrt(0.75) * random.normal(size=len(groups))
+        other, other_image = (
+            share * own + np.sqrt(1 - share**2) * random.normal(size=len(own))
+            for share, own in zip(self.shared, (effect, image), strict=True)
+        )
         mean = (labels - 0.5) * self.distance * np.sqrt(2)
-        first, second = mean + effect[groups] + image, 0.9 * mean + other[groups] + other_image
-        return first, second, labels, groups
+        second = self.other_distance * mean + other[groups] + other_image
+        return mean + effect[groups] + image, second, labels, groups
 
 
 SCENARIOS = {
     "single": Scenario("every patient has one class and ten images", 2.4),
     "mixed": Scenario("patients have images of both classes, 1 to 60 and more", 2.4, mixed=True),
     "rare": Scenario("every patient has one class and ten images, errors are rare", 3.3),
+    "alike": Scenario(
+        "every patient has one class and ten images, both models are nearly the same",
+        2.9,
+        shared=(0.98, 0.98),
+        other_distance=1.0,
+    ),
 }
 
 

@@ -2,10 +2,10 @@
 
 The sets are those of :mod:`benchmarks.grouped_sets`; the share of them whose interval holds the
 truth is the coverage. Beside it stand the coverage of the resamples' plain percentiles, that of
-Wilson's interval where patients are counted, and that of the same intervals where images are
-drawn one by one.
+Wilson's interval where patients are counted, that of the same intervals where images are drawn one
+by one, and the intervals' median width.
 
-``python -m benchmarks.interval_coverage`` writes the table that the metrics quote, in hours; with
+``python -m benchmarks.interval_coverage`` writes the table that the metrics quote; with
 ``--metrics NAME…`` it simulates these alone, in the same sets, and keeps the rows of the others.
 ``python -m benchmarks.coverage_page`` puts the table into ``docs/statistics.md``.
 """
@@ -39,8 +39,10 @@ from eosin.metrics.intervals import wilson
 from eosin.metrics.measurement import bootstrap
 
 SIZES = (10, 12, 16, 20, 29, 40, 60, 100, 200)
-#: At which the other scenarios are simulated, and images drawn one by one.
-OTHER_SIZES, NAIVE_SIZE = (100,), 100
+#: At which every scenario is simulated, and images drawn one by one.
+NAIVE_SIZE = 100
+#: Sizes of the other scenarios: of nearly equal models the widths of differences matter.
+OTHER_SIZES = {"alike": (12, 29, 60, 100, 180)}
 MAIN = "single"
 #: Of one class: their rows are counted in groups of that class.
 OF_ONE_CLASS = ("recall", "specificity")
@@ -56,12 +58,12 @@ def covers(
     resamples: int = 2000,
     naive: bool = False,
     names: tuple[str, ...] = DISTINCT,
-) -> dict[str, tuple[float, float, float]]:
+) -> dict[str, tuple[float, float, float, float]]:
     """Simulate one set.
 
     Returns:
         For each metric 1 if its interval holds the truth, 0 if not, NaN if there is none; the
-        same of the resamples' percentiles and of Wilson's interval.
+        same of the resamples' percentiles and of Wilson's interval; the interval's width.
     """
     random = generator(seed, "coverage", scenario.description, n_groups, number)
     simulated = Simulated.draw(scenario, n_groups, random, naive=naive, names=names)
@@ -79,6 +81,7 @@ def covers(
             _holds(given.low, given.high, truth[name]),
             _holds(*plain, truth[name]) if given.low is not None else np.nan,
             _holds(counted.low, counted.high, truth[name]) if counted else np.nan,
+            np.nan if given.low is None or given.high is None else given.high - given.low,
         )
     return shown
 
@@ -119,6 +122,7 @@ def measure_size(
             given = table[~np.isnan(table[:, place]), place]
             if len(given):
                 row[kind] = round(float(given.mean()), 4)
+        row["width"] = round(float(np.nanmedian(table[:, 3])), 4)
         rows[metric] = row
     how = "images" if naive else "groups"
     shown = [f"{metric} {rows[metric]['coverage']}" for metric in args.metrics[:3]]
@@ -144,7 +148,7 @@ def main() -> None:
     naive = {}
     with ProcessPoolExecutor(args.workers) as pool:
         for name in SCENARIOS:
-            sizes = SIZES if name == MAIN else OTHER_SIZES
+            sizes = SIZES if name == MAIN else OTHER_SIZES.get(name, (NAIVE_SIZE,))
             measured = [measure_size(pool, name, size, args) for size in sizes]
             clustered[name] = {
                 metric: [rows[metric] for rows in measured] for metric in measured[0]

@@ -6,8 +6,9 @@ the resamples are too narrow and too high: ``benchmarks/interval_coverage.py`` s
 ``docs/adr/0005-intervals.md`` compares them. The simulated coverage is in ``coverage.json``; it is
 given beside an interval from fewer than 40 groups, or wherever it is less than 93 %.
 
-The interval of a difference is combined from those of its two terms: Zou, "Toward using confidence
-intervals to compare correlations" (Psychological Methods 2007).
+The interval of a difference is combined from those of its two terms, as Zou does ("Toward using
+confidence intervals to compare correlations", Psychological Methods 2007), but only for the part of
+their variance that they do not share.
 """
 
 from __future__ import annotations
@@ -264,19 +265,24 @@ def estimate_difference(
         refused = "identical in every resample: no bootstrap interval"
     if refused is not None:
         return Estimate(value, reason=refused)
+    metric = _metric(name)
     one, other = (
-        _interval(point, sample, _metric(name), rests_on) if _varies(sample) else (point, point)
+        _interval(point, sample, metric, rests_on) if _varies(sample) else (point, point)
         for point, sample in zip(values, drawn, strict=True)
     )
     both_vary = _varies(drawn[0]) and _varies(drawn[1])
     correlation = float(np.corrcoef(drawn[0], drawn[1])[0, 1]) if both_vary else 0.0
+    paired = _quantile(rests_on) * float((drawn[0] - drawn[1]).std())
 
     def reach(own: float, others: float) -> float:
-        # Rounding can give a value just below zero where both models vary alike.
-        return float(np.sqrt(max(0.0, own**2 + others**2 - 2 * correlation * own * others)))
+        # What both share moves both alike: one's lower end never comes with the other's upper one.
+        apart = (1 - max(0.0, correlation)) * (own**2 + others**2)
+        apart -= 2 * min(0.0, correlation) * own * others
+        return max(float(np.sqrt(apart)), paired)
 
-    low = value - reach(values[0] - one[0], other[1] - values[1])
-    high = value + reach(one[1] - values[0], values[1] - other[0])
+    most = rests_on.most - metric.least
+    low = max(-most, value - reach(values[0] - one[0], other[1] - values[1]))
+    high = min(most, value + reach(one[1] - values[0], values[1] - other[0]))
     return Estimate(value, low, high, _remark(f"{name}_difference", rests_on))
 
 
@@ -294,14 +300,18 @@ def _refuse(missing: float, rests_on: Support) -> str | None:
     return None
 
 
+def _quantile(rests_on: Support) -> float:
+    """Return by how many deviations of the resamples an interval reaches to either side."""
+    n_groups = min(rests_on.n_groups, rests_on.comparable)
+    # Resamples of G groups vary by (G - 1) / G of what new groups would.
+    return float(stdtrit(n_groups - 1, 0.975) * np.sqrt(n_groups / (n_groups - 1)))
+
+
 def _interval(
     value: float, samples: FloatArray, metric: MetricDefinition, rests_on: Support
 ) -> tuple[float, float]:
     """Return both ends around a value whose defined samples (R,) vary."""
-    n_groups = min(rests_on.n_groups, rests_on.comparable)
-    # Resamples of G groups vary by (G - 1) / G of what new groups would.
-    reach = float(stdtrit(n_groups - 1, 0.975) * np.sqrt(n_groups / (n_groups - 1)))
-    spread = float(samples.std())
+    reach, spread = _quantile(rests_on), float(samples.std())
     if not metric.is_logit or not metric.least < value < metric.most:
         return max(metric.least, value - reach * spread), min(metric.most, value + reach * spread)
     width = metric.most - metric.least

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from benchmarks.grouped_sets import SCENARIOS, predict
 
 from eosin.core.errors import DataError
 from eosin.metrics.comparison import (
@@ -23,6 +24,7 @@ from eosin.metrics.range_tests import (
     critical_ranges,
     homogeneous_letters,
 )
+from eosin.metrics.summary import summarise
 
 
 def predictions(sharpness, *, groups=24, images=6, noise=0, shared=1.0):
@@ -95,6 +97,48 @@ def test_the_paired_interval_is_narrower_than_what_both_have_in_common():
     gap = difference(one, other, "auc")
     alone = np.quantile(one.samples["auc"], (0.025, 0.975))
     assert gap.high - gap.low < alone[1] - alone[0]
+
+
+def pair_of_near_equals(n_groups, noise):
+    """Two models of AUC near 0.98; the second's scores are the first's with noise of its own."""
+    random = np.random.default_rng(3)
+    first, _, targets, groups = SCENARIOS["alike"].draw(n_groups, random)
+    second = first + noise * random.normal(size=len(first))
+    names = ["auc", "accuracy", "brier", "mcc"]
+    return [draw(predict(score, targets, groups), names) for score in (first, second)]
+
+
+def width(gap):
+    return gap.high - gap.low
+
+
+def test_two_near_equal_models_differ_by_less_than_either_may_vary():
+    one, other = pair_of_near_equals(30, 0.1)
+    assert np.corrcoef(one.samples["auc"], other.samples["auc"])[0, 1] > 0.9
+    gap, own = difference(one, other, "auc"), summarise(one.predictions, names=("auc",))["auc"]
+    assert gap.low < 0 < gap.high
+    # With one's low end against the other's high one, it was as wide as the interval of either.
+    assert width(gap) < width(own) / 2
+
+
+def test_the_interval_of_a_difference_vanishes_with_the_difference_of_the_models():
+    coarse, fine = (pair_of_near_equals(60, noise) for noise in (0.2, 0.02))
+    for name in coarse[0].points:
+        assert width(difference(*fine, name)) < 0.5 * width(difference(*coarse, name)), name
+    # Of probabilities alone, which move with any noise: the width falls as fast.
+    finest = difference(*pair_of_near_equals(60, 0.002), "brier")
+    assert 0 < width(finest) == pytest.approx(width(difference(*coarse, "brier")) / 100, rel=0.5)
+
+
+def test_a_model_without_an_error_is_not_taken_for_surely_better():
+    # One group of twelve has errors of one model alone: a patient more could turn the order.
+    targets, groups = np.tile([0, 1], 60), np.arange(120) // 10
+    right = np.where(targets == 1, 3.0, -3.0)
+    wrong = np.where(groups == 5, -right, right)
+    one, other = (draw(predict(score, targets, groups), ["accuracy"]) for score in (wrong, right))
+    gap = difference(one, other, "accuracy")
+    assert other.points["accuracy"] == 1
+    assert gap.low < gap.value < 0 < gap.high
 
 
 def test_pairs_of_other_rows_are_refused():
