@@ -14,22 +14,29 @@ from eosin.core.files import write_text
 from eosin.metrics.intervals import coverage_table
 
 PAGE = Path(__file__).parents[1] / "docs" / "statistics.md"
+#: The scenario whose differences have a table of their own.
+ALIKE = "alike"
 MARKS = ("<!-- tables by benchmarks.coverage_page -->", "<!-- end of tables -->")
-#: How the rare and mixed scenarios are called.
-HEADS = {"single": "one class a patient", "mixed": "both classes, uneven", "rare": "rare errors"}
+#: How the scenarios are called.
+HEADS = {
+    "single": "one class a patient",
+    "mixed": "both classes, uneven",
+    "rare": "rare errors",
+    ALIKE: "nearly equal models",
+}
 
 
 def render(table: dict[str, Any]) -> str:
-    """Return both tables as Markdown, in per cent."""
+    """Return the tables as Markdown, in per cent."""
     how = (
         f"{table['simulations']:,} simulated sets of each size, {table['resamples']:,} resamples; "
         f"of image-level intervals a fifth as many sets. `{table['command']}`"
     )
-    return f"{how}\n\n{_by_size(table)}\n\n{_by_scenario(table)}"
+    return "\n\n".join([how, _by_size(table), _by_scenario(table), _of_near_equals(table)])
 
 
 def _by_size(table: dict[str, Any]) -> str:
-    sizes = [row["n_groups"] for row in table["clustered"]["accuracy"]]
+    sizes = _sizes(table["clustered"])
     heads = ["covered, of 95 %", *(f"{size} groups" for size in sizes)]
     heads += [f"percentiles, {NAIVE_SIZE}", f"images one by one, {NAIVE_SIZE}"]
     rows = []
@@ -47,12 +54,8 @@ def _by_size(table: dict[str, Any]) -> str:
 def _by_scenario(table: dict[str, Any]) -> str:
     heads = [f"at {NAIVE_SIZE} groups", *HEADS.values()]
     heads += [f"{head}: images one by one" for head in HEADS.values()]
-    sizes = [row["n_groups"] for row in table["clustered"]["accuracy"]]
-    main = {m: rows[sizes.index(NAIVE_SIZE)] for m, rows in table["clustered"].items()}
-    others = {
-        name: {metric: rows[-1] for metric, rows in scenario.items()}
-        for name, scenario in table["other_scenarios"].items()
-    }
+    main = _at_naive_size(table["clustered"])
+    others = {name: _at_naive_size(scenario) for name, scenario in table["other_scenarios"].items()}
     clustered = {"single": main} | others
     rows = [
         [
@@ -63,6 +66,27 @@ def _by_scenario(table: dict[str, Any]) -> str:
         for metric in main
     ]
     return _markdown(heads, rows)
+
+
+def _of_near_equals(table: dict[str, Any]) -> str:
+    measured = table["other_scenarios"][ALIKE]
+    sizes = _sizes(measured)
+    heads = ["nearly equal models: covered (median width)", *(f"{size} groups" for size in sizes)]
+    rows = [
+        [_name(metric), *(f"{_share(row, 'coverage')} ({row['width']:.3f})" for row in each)]
+        for metric, each in measured.items()
+        if metric.endswith("_difference")
+    ]
+    return _markdown(heads, rows)
+
+
+def _sizes(measured: dict[str, Any]) -> list[int]:
+    return [row["n_groups"] for row in measured["accuracy"]]
+
+
+def _at_naive_size(measured: dict[str, Any]) -> dict[str, Any]:
+    place = _sizes(measured).index(NAIVE_SIZE)
+    return {metric: rows[place] for metric, rows in measured.items()}
 
 
 def _name(metric: str) -> str:

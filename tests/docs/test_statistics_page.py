@@ -18,3 +18,6 @@ def test_a_changed_coverage_changes_the_page():
     assert "12.3" in coverage_page.render(table)
     table["image_level"]["rare"]["auc"]["coverage"] = 0.456
     assert "45.6" in coverage_page.render(table)
+    row = table["other_scenarios"]["alike"]["auc_difference"][0]
+    row["width"] = 0.0987
+    assert f"{100 * row['coverage']:.1f} (0.099)" in coverage_page.render(table)
