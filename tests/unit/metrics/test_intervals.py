@@ -266,13 +266,17 @@ def test_the_table_of_coverage_holds_what_is_promised():
     scenarios = {"single": table["clustered"]} | table["other_scenarios"]
     for scenario, measured in scenarios.items():
         for name in result:
-            if name.startswith("ece"):
+            is_difference = name.endswith("_difference")
+            if name == "ece":
                 continue
             for row in measured[name]:
                 size = row["n_groups"] * (2 if name in ("recall", "specificity") else 1)
-                if size >= 100:
-                    found = row["coverage"] * table["simulations"]
-                    assert low <= found <= high, (scenario, name, size)
+                found = row["coverage"] * table["simulations"]
+                # Of differences at every size; of nearly equal models they are wider than needed.
+                if size >= 100 or is_difference:
+                    assert found >= low, (scenario, name, size)
+                if size >= 100 and not (is_difference and scenario == "alike"):
+                    assert found <= high, (scenario, name, size)
         # Images drawn one by one pretend to know far more than they do.
         for name in ("accuracy", "auc"):
             assert table["image_level"][scenario][name]["coverage"] < 0.85
