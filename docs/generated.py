@@ -45,6 +45,7 @@ EXAMPLES: dict[str, Any] = {
     "data.split.test": 0.2,
     "data.split.k": 10,
     "data.split.repeats": 3,
+    "data.split.seed": 0,
     "stain.method": "macenko",
     "stain.reference": "typical.png",
     "augment.copies": 4,

@@ -72,6 +72,23 @@ def test_a_fold_is_taught_by_the_same_fold(folds_run, tmp_path):
     assert info(again.run)["teachers"] == info(tmp_path / "run" / "folds" / "0-1")["teachers"]
 
 
+def test_seeds_of_one_split_teach_each_other(folds_run, tmp_path):
+    recipe = taught(folds_run, folds_run, seed=5)
+    split = recipe.data.split.model_copy(
+        update={"seed": read_recipe(folds_run / "recipe.toml").seed}
+    )
+    data = recipe.data.model_copy(update={"split": split})
+    run = eosin.train(recipe.model_copy(update={"data": data}), output=tmp_path / "run").run
+    for fold in ("0-0", "0-1"):
+        tables = [pd.read_csv(one / "folds" / fold / "manifest.csv") for one in (folds_run, run)]
+        assert list(tables[0]["split"]) == list(tables[1]["split"])
+    assert read_recipe(run / "recipe.toml").data.split.seed == split.seed
+    assert (
+        info(run / "folds" / "0-0")["weights_sha256"]
+        != info(folds_run / "folds" / "0-0")["weights_sha256"]
+    )
+
+
 def test_other_folds_are_refused_before_anything_is_made(folds_run, tmp_path):
     with pytest.raises(LeakError, match="has learnt from images or patients of the test subset"):
         eosin.train(taught(folds_run, folds_run, seed=5), output=tmp_path / "run")

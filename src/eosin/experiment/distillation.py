@@ -112,7 +112,7 @@ def _check_unseen(
             raise LeakError(
                 f"'train.teachers': {place.root} has learnt from images or patients of the {name} "
                 f"subset, such as {leaks[0].pairs[0].b}",
-                hint="Name a run with the same data, split and seed",
+                hint="Name a run with the same data and split (data.split.seed is its seed)",
             )
 
 

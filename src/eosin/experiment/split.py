@@ -58,15 +58,16 @@ class Division:
 def divide(recipe: Recipe, prepared: Prepared) -> Division:
     """Split the samples and audit the split; ``SplitError`` if the groups do not allow it."""
     section, samples = recipe.data.split, prepared.samples
+    seed = recipe.seed if section.seed is None else section.seed
     if section.protocol != "folds":
-        divided, report = split_samples(samples, section, recipe.seed)
+        divided, report = split_samples(samples, section, seed)
         return Division(divided, report, prepared.audit(divided))
     # A table's own split is not used.
     samples = replace(samples, frame=samples.frame.drop(columns="split", errors="ignore"))
     test, rest = None, samples
     if section.test_share:
-        test, rest = hold_out_test(samples, section, recipe.seed)
-    folds = tuple(fold_samples(rest, section, recipe.seed))
+        test, rest = hold_out_test(samples, section, seed)
+    folds = tuple(fold_samples(rest, section, seed))
     each = {
         (fold.repeat, fold.fold): Division(fold.samples, fold.report, prepared.audit(fold.samples))
         for fold in folds

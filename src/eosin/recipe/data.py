@@ -19,6 +19,8 @@ _USED: dict[str, frozenset[str]] = {
     "column": frozenset({"by", "stratify", "val"}),
     "folds": frozenset({"by", "stratify", "val", "test", "k", "repeats"}),
 }
+#: The keys of earlier versions, which wrote all of them under every protocol.
+_EARLIER = frozenset({"protocol"}).union(*_USED.values())
 
 
 class SplitSection(Section):
@@ -45,6 +47,8 @@ class SplitSection(Section):
             is none, nor if ``train`` is given: then all three belong to another protocol.
         k: Number of folds.
         repeats: Number of times that folds are drawn.
+        seed: Seed of the split alone, by default the recipe's: trainings with different seeds then
+            share a split.
     """
 
     protocol: Literal["grouped", "image", "column", "folds"] = "grouped"
@@ -55,12 +59,13 @@ class SplitSection(Section):
     test: Share = 0.2
     k: Annotated[int, Field(ge=2, le=50)] = 5
     repeats: Annotated[int, Field(ge=1, le=100)] = 1
+    seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
 
     @model_validator(mode="after")
     def _check_keys(self) -> Self:
         given = {name: getattr(self, name) for name in self.model_fields_set}
         unused = [key for key in _unused(given, self.protocol) if key not in SHARES]
-        if unused and not self.model_fields_set.issuperset(type(self).model_fields):
+        if unused and not self.model_fields_set >= _EARLIER:
             raise ValueError(f"{_refusal(unused[0], self.protocol)}: leave it out")
         return self
 
@@ -91,6 +96,7 @@ class SplitSection(Section):
             kept -= {"test"}
         if not self.test_share and given.keys() & {"train", "test"} and _is_whole(dumped):
             kept |= set(SHARES)
+        kept -= {"seed"} if self.seed is None else set()
         return {name: value for name, value in dumped.items() if name in kept}
 
     @property
@@ -135,7 +141,7 @@ def restart_split(
         )
     is_new, shares = protocol != before, set(SHARES)
     stale = set[str]()
-    if is_new or old.keys() >= SplitSection.model_fields.keys():
+    if is_new or old.keys() >= _EARLIER:
         spare = shares if not is_new and _is_whole(old) else set()
         stale = old.keys() - _used_by(protocol) - spare
     if is_new:
@@ -194,7 +200,7 @@ def _list_dropped(where: str, protocol: str, dropped: Mapping[str, Any]) -> str:
 
 
 def _used_by(protocol: str) -> set[str]:
-    return {"protocol", *_USED[protocol]}
+    return {"protocol", "seed", *_USED[protocol]}
 
 
 def _unused(given: Mapping[str, Any], protocol: str) -> list[str]:

@@ -38,7 +38,7 @@ def recipe_file(tmp_path):
         (
             {"data": {"dataset": "phantom", "split": {"unit": 3}}},
             "unknown key 'data.split.unit'. "
-            "Known: by, k, protocol, repeats, stratify, test, train, val",
+            "Known: by, k, protocol, repeats, seed, stratify, test, train, val",
         ),
         ({"a": 1, "b": 2}, "unknown key 'a' (and 1 more)"),
     ],

@@ -83,7 +83,7 @@ def answers(run: FinishedRun) -> dict[str, str]:
     facts = _recipe_facts(run)
     return {
         "training": joined(
-            select(facts, "Optimizer", "Epochs", "Loss", "Regularisation", "Weights")
+            select(facts, "Optimizer", "Epochs", "Loss", "Regularisation", "Weight averaging")
         ),
         "kept": joined(select(facts, "Checkpoint")),
     }
@@ -105,7 +105,8 @@ def _recipe_facts(run: FinishedRun) -> list[Pair]:
     average = {"none": "", "ema": f"exponential moving average, decay {train.ema_decay:g}"}
     average["swa"] = "stochastic weight averaging"
     warmup = train.schedule.warmup
-    rising = f", after a warm-up of {warmup:g} of the epochs" if warmup else ""
+    epochs = "epoch" if warmup == 1 else "epochs"
+    rising = f", after a warm-up of {warmup:g} {epochs}" if warmup else ""
     facts = [
         (
             "Optimizer",
@@ -115,7 +116,7 @@ def _recipe_facts(run: FinishedRun) -> list[Pair]:
         ("Checkpoint", kept),
         ("Loss", train.loss.replace("_", " ")),
         ("Regularisation", listing(f"{name} {value:g}" for name, value in shrinking if value)),
-        ("Weights", average[train.weight_averaging]),
+        ("Weight averaging", average[train.weight_averaging]),
         ("Augmentation", augment.policy),
     ]
     return [(name, value) for name, value in facts if value]
