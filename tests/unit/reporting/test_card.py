@@ -8,16 +8,19 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from tests.facts import tells
 from tests.tiny_runs import edit, relist
 
 from eosin.artifacts.manifest import read_manifest, write_table
 from eosin.artifacts.metrics import Metric
-from eosin.artifacts.provenance import TransferStage
+from eosin.artifacts.provenance import Teacher, TransferStage
 from eosin.reporting.card.cautions import consequence, failure_points, licences
 from eosin.reporting.card.items import ITEMS, answers
 from eosin.reporting.formatting import metric_text
 from eosin.reporting.pages import card_page, write_card
 from eosin.reporting.sections import abstention
+from eosin.reporting.sections.model import model_facts
+from eosin.reporting.sections.training import answers as answers_of_training
 from eosin.reporting.train_test_overlap import train_test_overlap
 from eosin.runs.finished import read_run
 
@@ -286,6 +289,40 @@ def test_a_stage_s_non_commercial_licence_holds_for_the_model(run_of):
     assert "Non-commercial" in warning
     assert "bach" in warning
     assert len(licences(result).content) == 1
+
+
+def test_a_teacher_s_weights_and_licence_are_told(run_of):
+    result = read_run(run_of("grouped"))
+    teachers = tuple(
+        Teacher(
+            run="study",
+            architecture="resnet18",
+            weights_sha256=digest,
+            data_fingerprint="ab",
+            data_licence="CC BY-NC 4.0",
+        )
+        for digest in ("c" * 64, "d" * 64)  # of two folds
+    )
+    taught = changed(result, model=result.model.model_copy(update={"teachers": teachers}))
+    warning, table = licences(taught).content
+    assert tells(warning, "Non-commercial", "study")
+    assert sum("study" in str(row) for row in table.rows) == 1
+    told = dict(model_facts(taught))["Teachers"]
+    assert tells(told, "study", "resnet18", "c" * 12, "d" * 12, "50%")
+    assert "Teachers" not in dict(model_facts(result))
+
+
+def test_what_regularises_a_training_is_told(run_of):
+    result = read_run(run_of("grouped"))
+    before = answers_of_training(result)["training"]
+    assert "averag" not in before
+    settings = {"label_smoothing": 0.1, "mixup": 0.3, "weight_averaging": "ema"}
+    settings["schedule"] = result.recipe.train.schedule.model_copy(update={"warmup": 1.0})
+    train = result.recipe.train.model_copy(update=settings)
+    recipe = result.recipe.model_copy(update={"train": train})
+    told = answers_of_training(changed(result, recipe=recipe))["training"]
+    assert tells(told, "warm-up of 1 epoch")
+    assert tells(told, "label smoothing 0.1", "mixup α 0.3", "moving average", "0.999")
 
 
 def test_a_run_without_a_model_gets_no_card(run):
