@@ -53,6 +53,16 @@ def test_the_largest_input_is_read_and_normalises():
     assert find_rescale(make_preprocessing("centred", 8), large) is None
 
 
+def test_each_member_cuts_its_own_crops():
+    sizes = {"input_px": (10, 16), "crop_px": 8}
+    field = make_preprocessing("unit", 8).model_copy(update=sizes)
+    square = make_preprocessing("unit", 8)
+    assert join_preprocessing([field, field]) is field
+    joined = join_preprocessing([square, field])
+    assert (joined.input_px, joined.crop_px) == ((10, 16), None)
+    assert find_rescale(field, joined) is None
+
+
 @pytest.mark.parametrize("own_style", ["unit", "imagenet", "caffe"])
 @pytest.mark.parametrize("style", ["centred", "caffe"])
 def test_a_member_gets_its_own_normalisation(own_style, style):
