@@ -267,6 +267,7 @@ def _circumstances(entry: dict[str, str], unit: str) -> str:
     )
     # Members of an ensemble that read images otherwise than it have a gap of another name.
     gap = run["parity"].get("max_probability_gap", run["parity"].get("max_member_gap"))
+    at = f" at {run['git']}" if run["git"] else ""
     lines = [
         f"**{entry['label']}** (split `{split}`), seed {run['seed']}, {_size(run)}:",
         "",
@@ -275,7 +276,7 @@ def _circumstances(entry: dict[str, str], unit: str) -> str:
         "```",
         "",
         f"{run['device']}, {run['platform']}, torch {run['packages']['torch']}; {seconds}. "
-        f"Evaluated by Eosin {run['eosin']} at {run['git']}. "
+        f"Evaluated by Eosin {run['eosin']}{at}. "
         f"ONNX parity: {gap:.1e} "
         f"on {run['parity']['n_images']} images.",
     ]
