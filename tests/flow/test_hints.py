@@ -485,6 +485,10 @@ SCENARIOS = [
         ),
     ),
     Scenario(
+        "appearance.py: Leave it out: --set data.split.by=group",
+        lambda w: w.plan("data.split.by=appearance"),
+    ),
+    Scenario(
         "Add images of another site",
         lambda w: w.plan(
             f"data.manifest={w.table(change=lambda t: t.assign(site='A'))}",

@@ -99,6 +99,8 @@ def is_container(name: str | Path) -> bool:
 
 #: Column of the number of an augmented copy, from 1, where copies of images are divided.
 COPY = "copy"
+#: Column of the cluster of similar images, which are not patients, that a split keeps whole.
+APPEARANCE = "appearance"
 
 
 @dataclass(frozen=True)

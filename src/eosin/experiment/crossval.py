@@ -95,7 +95,7 @@ def _fold_recipe(experiment: Experiment, positive: str | None) -> Recipe:
     Stages are shared by all folds: the recipe starts from the weights of the last stage.
     """
     recipe = experiment.recipe
-    by = "image" if recipe.data.split.by == "image" else "group"
+    by = "group" if recipe.data.split.by == "site" else recipe.data.split.by
     split = recipe.data.split.model_copy(update={"protocol": "column", "by": by})
     data = recipe.data.model_copy(
         update={

@@ -160,7 +160,7 @@ def _choose_split(samples: Samples) -> dict[str, Any]:
 def _check_folds(recipe: Recipe, samples: Samples) -> None:
     """Raise SplitError before any image is read if a class has too few groups for the folds."""
     split = recipe.data.split
-    if split.protocol == "folds" and split.by != "site":
+    if split.protocol == "folds" and split.by in {"group", "image"}:
         check_folds(samples, split)
 
 

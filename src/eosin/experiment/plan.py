@@ -11,7 +11,7 @@ from eosin.artifacts.manifest import relocated
 from eosin.artifacts.run import SplitReport
 from eosin.core.display import Shown
 from eosin.core.text import TextTable, mebibytes, of_groups, quantity, unit_of
-from eosin.core.types import Samples
+from eosin.core.types import APPEARANCE, Samples
 from eosin.experiment.environment import default_output
 from eosin.experiment.run import fit_inputs, fit_reading
 from eosin.experiment.writer import Experiment
@@ -58,6 +58,8 @@ class Plan(Shown):
         checkpoint_bytes: Size of the checkpoints, one training's at a time, until it is finished.
         is_head_only: True if a head is trained on features that are computed once.
         stages: Trainings on other data that come first, by name.
+        n_clusters: Clusters of similar appearance that the split keeps whole; ``None`` where it
+            is drawn by another unit.
     """
 
     n_images: int
@@ -82,6 +84,7 @@ class Plan(Shown):
     is_head_only: bool = False
     kept_bytes: int = 0
     stages: tuple[tuple[str, Plan], ...] = ()
+    n_clusters: int | None = None
 
     def summary(self) -> dict[str, object]:
         """Return the main facts."""
@@ -123,7 +126,7 @@ class Plan(Shown):
             ("data", f"{images}, {self.n_skipped} unreadable"),
             ("classes", self._classes()),
             ("patients", self._patients()),
-            ("split", f"{self.split.protocol}: {parts}"),
+            ("split", f"{self.split.protocol}: {parts}{self._clusters()}"),
             ("model", f"{self.params:,} params, {self.macs / 1e6:,.1f} M MACs per image"),
             ("device", self.device),
             *(("stage", stage) for stage in stages),
@@ -144,6 +147,11 @@ class Plan(Shown):
             return f"{n:,}"
         known = f"{n:,}; unknown" if n else "unknown"
         return f"{known} for {unknown:,} of {self.n_images:,} images"
+
+    def _clusters(self) -> str:
+        if self.n_clusters is None:
+            return ""
+        return f"; by {quantity(self.n_clusters, 'appearance cluster')}, which are not patients"
 
     def _sum(self, name: str) -> Any:
         return sum(getattr(plan, name) for plan in (self, *(stage for _, stage in self.stages)))
@@ -189,6 +197,7 @@ def make_plan(experiment: Experiment, samples: Samples, split: SplitReport, trai
         n_embedded = len(embedded_part(inputs)) + len(inputs.val)
         seconds = trainings * n_embedded * probe.evaluate_image_s
     names, targets = prepared.samples.class_names, prepared.samples.targets
+    clusters = prepared.samples.frame.get(APPEARANCE)
     patients = prepared.samples.frame["patient"]
     return Plan(
         n_images=len(prepared.samples),
@@ -211,6 +220,7 @@ def make_plan(experiment: Experiment, samples: Samples, split: SplitReport, trai
         run_bytes=_run_bytes(params, trainings) + _table_bytes(recipe, samples, split, trainings),
         checkpoint_bytes=0 if measured.is_head_only else _checkpoint_bytes(params, recipe),
         is_head_only=measured.is_head_only,
+        n_clusters=None if clusters is None else int(clusters.nunique()),
         kept_bytes=min(experiment.bank.n_bytes, KEPT_BYTES) if recipe.stain.is_on else 0,
     )
 

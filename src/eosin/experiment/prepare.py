@@ -41,6 +41,7 @@ from eosin.data.sources.base import (
 )
 from eosin.data.sources.catalogue import DATASETS
 from eosin.data.sources.phantom import OPTIONS_FILE
+from eosin.experiment.appearance import add_clusters, check_appearance
 from eosin.experiment.audit_images import search_images
 from eosin.experiment.channels import resolve_preprocessing
 from eosin.experiment.copies import bank_of_copies, copy_samples, count_copies
@@ -275,6 +276,9 @@ def prepare(recipe: Recipe, *, is_new: bool = False) -> Prepared:
     samples, facts = gather_samples(recipe.data, recipe.seed)
     if is_new:
         check_positive(samples, recipe.data.positive)
+    by_appearance = recipe.data.split.by == "appearance"
+    if by_appearance:
+        check_appearance(samples, facts)
     names = samples.class_names
     positive = samples.positive if len(names) == 2 else None
     check_own_metrics(names, names.index(positive) if positive is not None else None)
@@ -303,6 +307,8 @@ def prepare(recipe: Recipe, *, is_new: bool = False) -> Prepared:
         )
         if not joined:
             _LOG.info("Repair: no groups had to be merged")
+    if by_appearance:
+        readable = add_clusters(readable, bank, hashes, near_duplicates, recipe.seed)
     data = fingerprint(readable, hashes)
     if recipe.augment.copies_before_split:
         readable = copy_samples(readable, count_copies(recipe.augment))

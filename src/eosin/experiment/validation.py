@@ -159,6 +159,8 @@ def check_embedding(recipe: Recipe, table: Path) -> None:
         for key in keys:
             if getattr(section, key) != type(section).model_fields[key].default:
                 _refuse(f"{name}.{key}", table)
+    if recipe.data.split.by == "appearance":
+        _refuse('data.split.by = "appearance"', table)
     if not POLICIES.get(recipe.augment.policy).changes_nothing:
         _refuse("augment.policy", table)
 

@@ -19,8 +19,8 @@ KEYS = COLUMNS | {"a": "image", "b": "image", "group_a": "group", "group_b": "gr
 WORDS = ("label", "subtype", "magnification", "split", "predicted", "decision")
 #: Columns of a table of images that may leave; no others may, but those of :data:`NUMBERS`.
 HARMLESS = frozenset({
-    *WORDS, "mpp", "modality", "fold", "repeat", "copy", "abstained", "correct", "stain", "reason",
-    "gate",
+    *WORDS, "mpp", "modality", "fold", "repeat", "copy", "appearance", "abstained", "correct",
+    "stain", "reason", "gate",
     "kind", "height", "width", "tissue", "focus", "focus_z", "saturation", "ink", "flags",
     "explained", "log_odds", "for", "against", "flat", "completeness_gap",
 })  # fmt: skip

@@ -39,6 +39,9 @@ class SplitSection(Section):
             protocol (``image`` implies it). Such a split is not strict: the audit reports copies
             and known groups on both sides, but does not stop the run. Intervals stay clustered by
             the groups that are known; where none is, each image is a group of its own.
+            ``appearance``, where patients are unknown: clusters of images of similar stain,
+            background and encoding, with their near-duplicates. The clusters are not patients, and
+            intervals stay those of images.
         stratify: Keep the class proportions, as far as the groups allow.
         train: Fraction of the images for training.
         val: Fraction for early stopping, temperature and threshold; in ``folds`` and ``column``
@@ -52,7 +55,7 @@ class SplitSection(Section):
     """
 
     protocol: Literal["grouped", "image", "column", "folds"] = "grouped"
-    by: Literal["group", "site", "image"] = "group"
+    by: Literal["group", "site", "image", "appearance"] = "group"
     stratify: bool = True
     train: Share = 0.7
     val: Share = 0.1
@@ -84,6 +87,11 @@ class SplitSection(Section):
             raise ValueError('`by = "site"` needs the protocol "folds"')
         if self.by == "site" and self.repeats != 1:
             raise ValueError("each site is held out once: `repeats` must be 1")
+        if self.by == "appearance" and self.protocol == "image":
+            raise ValueError(
+                '`by = "appearance"` keeps clusters of images whole, but the protocol "image" '
+                "divides images: leave one of them out"
+            )
         return self
 
     @model_serializer(mode="wrap")
@@ -112,7 +120,7 @@ class SplitSection(Section):
 
     @property
     def unit(self) -> str:
-        """The unit that is divided: ``group``, ``site`` or ``image``."""
+        """The unit that is divided: ``group``, ``site``, ``image`` or ``appearance``."""
         return "image" if self.protocol == "image" else self.by
 
 
@@ -327,6 +335,19 @@ class DataSection(Section):
     def _check_fusing(self) -> Self:
         if self.fuse and len(set(self.magnifications)) < max(2, len(self.magnifications)):
             raise ValueError("`fuse` needs at least two different `magnifications`")
+        return self
+
+    @model_validator(mode="after")
+    def _check_appearance(self) -> Self:
+        reasons = {
+            "fuse": "it compares single images, not stacks",
+            "repair": "it keeps near-duplicates together anyway",
+        }
+        for key, reason in reasons.items() if self.split.by == "appearance" else ():
+            if getattr(self, key):
+                raise ValueError(
+                    f'`split.by = "appearance"` cannot be combined with `{key}`: {reason}'
+                )
         return self
 
     @model_validator(mode="after")

@@ -103,6 +103,7 @@ def _division(run: FinishedRun, recipe: Recipe) -> str:
     split = recipe.data.split
     by_image = split.protocol == "image" or split.by == "image" or not has_units(run)
     unit = "image" if by_image else unit_name(run)
+    unit = "cluster of appearance" if split.by == "appearance" else unit
     if split.protocol == "column":
         return "split as in the manifest"
     if split.protocol == "folds":

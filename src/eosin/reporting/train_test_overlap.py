@@ -8,7 +8,7 @@ from itertools import combinations
 from eosin.artifacts.layout import OUT_OF_FOLD
 from eosin.artifacts.metrics import Metric
 from eosin.core.text import count, quantity
-from eosin.core.types import SPLITS
+from eosin.core.types import APPEARANCE, SPLITS
 from eosin.metrics.catalogue import LEADING, OF_DECISIONS
 from eosin.reporting.formatting import (
     capitalised,
@@ -203,10 +203,26 @@ def caution(run: FinishedRun) -> tuple[str, str] | None:
     if has_units(run):
         return None
     # Images are resampled one by one: their correlation within a patient is not seen.
-    return (
-        "No patients or groups are known.",
+    text = (
         "Every image counts as its own group. If several images come from one patient, they may be"
-        " on both sides of the split, and the intervals are too narrow.",
+        " on both sides of the split, and the intervals are too narrow."
+    )
+    return "No patients or groups are known.", f"{text} {appearance_words(run)}".strip()
+
+
+def appearance_words(run: FinishedRun) -> str:
+    """State that subsets were drawn by clusters of appearance; empty where they were not."""
+    report, frame = run.split_report, run.manifest
+    if run.recipe is None or run.recipe.data.split.by != "appearance" or report is None:
+        return ""
+    if all(part.wanted is None for part in report.parts.values()):
+        return ""  # the table's own subsets
+    what = "Validation images were" if report.protocol == "column" else "The subsets were"
+    n = frame[APPEARANCE].nunique() if frame is not None and APPEARANCE in frame else None
+    clusters = "clusters" if n is None else quantity(n, "cluster")
+    return (
+        f"{what} drawn by {clusters} of similar stain, background and encoding, which are not"
+        " patients."
     )
 
 

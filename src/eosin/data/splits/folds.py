@@ -1,4 +1,4 @@
-"""Cross-validation folds: by group, by image, or leave-one-site-out.
+"""Cross-validation folds: by group, image or appearance cluster, or leave-one-site-out.
 
 The same samples and seed give the same folds, whatever the order of the table's rows.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from eosin.core.errors import SplitError
 from eosin.core.seeding import generator
 from eosin.core.types import SPLITS, IntArray, Samples
-from eosin.data.splits.partition import Units, find_units, with_columns
+from eosin.data.splits.partition import Units, find_units, name_unit, with_columns
 from eosin.data.splits.protocols import (
     Fold,
     check_classes,
@@ -40,7 +40,7 @@ def hold_out_test(samples: Samples, section: SplitSection, seed: int) -> tuple[S
         SplitError: A class has too few groups (images) for both.
     """
     shares, rng = (1.0 - section.test_share, section.test_share), generator(seed, "folds", "test")
-    by, names = "image" if section.by == "image" else "group", ("the folds", "the test subset")
+    by, names = "group" if section.by == "site" else section.by, ("the folds", "the test subset")
     parts = divide_rows(samples, by, shares, rng, stratify=section.stratify, names=names)
     divided = with_columns(samples, split=np.where(parts == 0, "train", "test").astype(object))
     rest = replace(divided.part("train"), name=f"{samples.name} without its test subset")
@@ -75,7 +75,7 @@ def fold_samples(samples: Samples, section: SplitSection, seed: int) -> list[Fol
 
 
 def check_folds(samples: Samples, section: SplitSection) -> Units:
-    """Return the units of folds by group or image; SplitError if a class has too few of them."""
+    """Return the units of folds by group, image or cluster; SplitError if a class has too few."""
     units = find_units(samples, section.by)
     check_classes(samples, units.counts, units.by, folds=section.k)
     return units
@@ -121,8 +121,8 @@ def _draw_repeat(
     if fallback is not None:
         return fallback
     if not is_possible:
-        raise check_division(samples, units.counts, "all subsets of all folds")
-    unit = samples.unit if units.by == "group" else units.by
+        raise check_division(samples, units, "all subsets of all folds")
+    unit = name_unit(samples, units.by)
     raise SplitError(
         f"{samples.name}: {len(units.counts)} {unit}s allow only {repeat} different "
         f"divisions into {section.k} folds, but {section.repeats} were requested",

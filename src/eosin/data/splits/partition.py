@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from eosin.core.types import COPY, IntArray, Samples
+from eosin.core.types import APPEARANCE, COPY, IntArray, Samples
 
 Floats = npt.NDArray[np.float64]
 
@@ -244,7 +244,7 @@ def round_shares(
 class Units:
     """Units that a split divides: groups, or single images."""
 
-    by: str  # ``group`` or ``image``
+    by: str  # ``group``, ``image`` or ``appearance``
     of_row: IntArray  # the unit of each row, shape (N,)
     counts: IntArray  # images of each class in each unit, shape (U, C)
 
@@ -265,9 +265,10 @@ class Units:
 
 
 def find_units(samples: Samples, by: str) -> Units:
-    """Number the groups (or images) independently of the table's order."""
-    if by == "group":
-        of_row = np.unique(samples.groups.astype(str), return_inverse=True)[1]
+    """Number the groups (images, clusters) independently of the table's order."""
+    if by != "image":
+        column = APPEARANCE if by == "appearance" else "group"
+        of_row = np.unique(np.array(samples.frame[column], dtype=str), return_inverse=True)[1]
     else:
         columns = [name for name in ("path", "label", "group", COPY) if name in samples.frame]
         names = list(zip(*(samples.frame[name] for name in columns), strict=True))
@@ -276,6 +277,13 @@ def find_units(samples: Samples, by: str) -> Units:
     counts = np.zeros((int(of_row.max()) + 1, len(samples.class_names)), dtype=np.int64)
     np.add.at(counts, (of_row, samples.targets), 1)
     return Units(by=by, of_row=of_row, counts=counts)
+
+
+def name_unit(samples: Samples, by: str) -> str:
+    """Return the noun of a unit in messages."""
+    if by == "appearance":
+        return "appearance cluster"
+    return samples.unit if by == "group" else by
 
 
 def with_columns(samples: Samples, **columns: object) -> Samples:

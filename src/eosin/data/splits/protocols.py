@@ -12,7 +12,7 @@ from eosin.core.errors import SplitError
 from eosin.core.seeding import generator
 from eosin.core.text import listing, quantity
 from eosin.core.types import SPLITS, BoolArray, IntArray, Samples
-from eosin.data.splits.partition import find_units, with_columns
+from eosin.data.splits.partition import Units, find_units, name_unit, with_columns
 from eosin.recipe.data import SplitSection
 
 _BY_IMAGE = (
@@ -157,7 +157,7 @@ def divide_rows(
     check_classes(samples, units.counts, by, parts=names)
     parts = units.divide(np.arange(len(units.counts)), shares, rng, stratify=stratify)
     if parts is None:
-        raise check_division(samples, units.counts, f"{listing(names)} each")
+        raise check_division(samples, units, f"{listing(names)} each")
     return parts[units.of_row]
 
 
@@ -171,14 +171,14 @@ def check_classes(
 ) -> None:
     """Check that each class has enough units for every subset to hold it.
 
-    ``counts`` is the images of each class in each unit (a ``group`` or an ``image``), shape (U, C).
+    ``counts`` is the images of each class in each unit (of the column ``by``), shape (U, C).
     ``parts`` are the subsets of a single split: train, val and test, or train and val of a column's
     train, or the folds and a test subset beside them. Raises SplitError: names a class with too
     few, what it has, what it needs, and the hint.
     """
     # Beside the held-out fold, training and validation need one each: only two folds want more.
     needed = len(parts) if folds is None else max(folds, 4 if folds == 2 else 3)
-    found, unit = (counts > 0).sum(axis=0), samples.unit if by == "group" else by
+    found, unit = (counts > 0).sum(axis=0), name_unit(samples, by)
     for name, n_units in zip(samples.class_names, found.tolist(), strict=True):
         if n_units < needed:
             raise SplitError(
@@ -202,7 +202,7 @@ def _hint(by: str, n_units: int, folds: int | None) -> str:
     source = "patients" if by == "group" else "images"
     ways += [f"Add {source} of this class", "merge it with another class"]
     text = ", ".join(ways[:1] + [way[0].lower() + way[1:] for way in ways[1:]])
-    return f"{text}, {_BY_IMAGE}" if by == "group" else text.replace(", merge", ", or merge")
+    return text.replace(", merge", ", or merge") if by == "image" else f"{text}, {_BY_IMAGE}"
 
 
 def check_column(samples: Samples, *, draws_val: bool = False) -> None:
@@ -288,12 +288,13 @@ def check_sites(samples: Samples) -> None:
             )
 
 
-def check_division(samples: Samples, counts: IntArray, parts: str) -> SplitError:
+def check_division(samples: Samples, units: Units, parts: str) -> SplitError:
     """Return the error for groups whose mixture of classes allows no division."""
-    fewest = samples.class_names[int((counts > 0).sum(axis=0).argmin())]
-    units = f"{samples.unit}s"
+    fewest = samples.class_names[int((units.counts > 0).sum(axis=0).argmin())]
+    names = f"{name_unit(samples, units.by)}s"
+    source = "images" if units.by == "appearance" else "patients"
     return SplitError(
-        f"{samples.name}: no division of the {len(counts)} {units} was found in which {parts} "
-        f"contain every class; {fewest!r} has the fewest {units}",
-        hint=f"Add patients of the class {fewest!r}, merge it with another class, {_BY_IMAGE}",
+        f"{samples.name}: no division of the {len(units.counts)} {names} was found in which "
+        f"{parts} contain every class; {fewest!r} has the fewest {names}",
+        hint=f"Add {source} of the class {fewest!r}, merge it with another class, {_BY_IMAGE}",
     )

@@ -9,7 +9,12 @@ from eosin.core.text import count, quantity
 from eosin.reporting.formatting import share, subset_name
 from eosin.reporting.outline import Section, Table, Text, make_table
 from eosin.reporting.sections.data import label_counts
-from eosin.reporting.train_test_overlap import has_units, train_test_overlap, unit_name
+from eosin.reporting.train_test_overlap import (
+    appearance_words,
+    has_units,
+    train_test_overlap,
+    unit_name,
+)
 from eosin.runs.finished import FinishedRun
 
 #: Group names per subset; the rest is in ``split.json``.
@@ -125,7 +130,7 @@ def split_words(run: FinishedRun) -> str:
     parts = report.parts.values()
     if gaps := [abs(part.got - part.wanted) for part in parts if part.wanted is not None]:
         text += f"Largest deviation from the target proportion: {share(max(gaps))}."
-    return text
+    return f"{text} {appearance_words(run)}".strip()
 
 
 def _protocol_words(run: FinishedRun, report: SplitReport) -> str:
@@ -133,7 +138,8 @@ def _protocol_words(run: FinishedRun, report: SplitReport) -> str:
     unit = unit_name(run)
     apart = f"Split by {unit}: no {unit} is in more than one subset"
     if not has_units(run):
-        apart = "Split by image; patients are unknown and may be in several subsets"
+        by = "appearance" if appearance_words(run) else "image"
+        apart = f"Split by {by}; patients are unknown and may be in several subsets"
     elif run.recipe is not None and run.recipe.data.split.unit == "image":
         apart = "Split by image, as requested: a patient may be in several subsets"
     ways = {
