@@ -100,8 +100,20 @@ def single_class(targets: IntArray, clusters: IntArray) -> float:
 
 
 def hide_patients(samples: Samples, path: Path, **columns: object) -> Path:
-    """Write a manifest of absolute paths and labels alone, with further columns; returns it."""
-    paths = [str(samples.root / cell) for cell in samples.frame["path"]]
+    """Write a manifest of paths and labels, with further columns; returns it.
+
+    The paths are links with numbers for names: BreakHis's own names state the accession, by which
+    the leak audit would unite a patient's images.
+    """
+    links = path.with_suffix("")
+    links.mkdir(exist_ok=True)
+    paths = []
+    for number, cell in enumerate(samples.frame["path"]):
+        file = samples.resolve(cell)
+        link = links / f"{number:05d}{file.suffix}"
+        if not link.is_symlink():
+            link.symlink_to(file)
+        paths.append(f"{links.name}/{link.name}")
     table = pd.DataFrame({"path": paths, "label": list(samples.frame["label"])})
     table.assign(**columns).to_csv(path, index=False)
     return path
@@ -223,7 +235,7 @@ def _measure_fold(known: Known, fold: Samples, arm: str, run: Path) -> dict[str,
             column = SplitSection(protocol="column", val=VAL)
             drawn, _ = split_samples(_marked(fold, split), column, 0)
             split = np.array(drawn.frame["split"])
-        manifest = hide_patients(fold, run.with_suffix(".csv"), split=split)
+        manifest = hide_patients(fold, run.with_name(f"{run.name}-images.csv"), split=split)
         data = {"manifest": str(manifest), "positive": known.positive}
         by = "appearance" if arm == "appearance" else "image"
         data["split"] = {"protocol": "column", "val": VAL, "by": by}

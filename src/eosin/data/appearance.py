@@ -35,7 +35,7 @@ _TENTH, _FIFTIETH = 10, 50
 _CUT = 4.0
 #: Images that k-means is fitted on, at most, and those assigned at once: its distances are a table
 #: of images × clusters.
-_FITTED, _ASSIGNED = 20_000, 4_096
+_FITTED, _ASSIGNED = 10_000, 4_096
 _ITERATIONS = 50
 #: Times that k-means is started: the best is kept.
 _STARTS = 5
@@ -118,7 +118,7 @@ def cluster_by_appearance(
     sums = np.zeros((int(of_row.max()) + 1, points.shape[1]))
     np.add.at(sums, of_row, points)
     sets = sums / np.bincount(of_row)[:, None]
-    found = _assign(sets, _centres(sets, seed))[of_row]
+    found = _assign(sets, _centres(sets, round(np.sqrt(len(points))), seed))[of_row]
     first = np.unique(found, return_index=True)[1]
     number = np.empty(int(found.max()) + 1, dtype=np.int64)
     number[found[np.sort(first)]] = np.arange(len(first))
@@ -147,10 +147,9 @@ def _encode(encodings: Sequence[str], n_images: int) -> Floats:
     return columns
 
 
-def _centres(points: Floats, seed: int) -> Floats:
-    """Return the centres of at most √S clusters of S points."""
+def _centres(points: Floats, n_clusters: int, seed: int) -> Floats:
+    """Return the centres of at most so many clusters."""
     random = generator(seed, "appearance")
-    n_clusters = round(np.sqrt(len(points)))
     if len(points) > _FITTED:
         points = points[np.sort(random.choice(len(points), _FITTED, replace=False))]
     distinct = np.unique(points, axis=0)

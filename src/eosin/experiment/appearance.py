@@ -56,8 +56,9 @@ def add_clusters(
 ) -> Samples:
     """Return the samples with the column ``appearance``: clusters of similar images.
 
-    Exact and near-duplicates share a cluster. Equal images and seed give equal clusters, whatever
-    the order of the rows. Groups and patients stay unknown.
+    Images that the leak audit finds to belong together share a cluster: exact and near-duplicates,
+    and sections of one accession, where file names state it. Equal images and seed
+    give equal clusters, whatever the order of the rows. Groups and patients stay unknown.
     """
     order = np.argsort(np.array(samples.frame["path"], dtype=str), kind="stable")
     images = bank.of(replace(samples, frame=samples.frame.iloc[order]))
