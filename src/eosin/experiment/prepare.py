@@ -308,7 +308,7 @@ def prepare(recipe: Recipe, *, is_new: bool = False) -> Prepared:
         if not joined:
             _LOG.info("Repair: no groups had to be merged")
     if by_appearance:
-        readable = add_clusters(readable, bank, hashes, near_duplicates, recipe.seed)
+        readable = add_clusters(readable, bank, hashes, near_duplicates, recipe.split_seed)
     data = fingerprint(readable, hashes)
     if recipe.augment.copies_before_split:
         readable = copy_samples(readable, count_copies(recipe.augment))

@@ -58,7 +58,7 @@ class Division:
 def divide(recipe: Recipe, prepared: Prepared) -> Division:
     """Split the samples and audit the split; ``SplitError`` if the groups do not allow it."""
     section, samples = recipe.data.split, prepared.samples
-    seed = recipe.seed if section.seed is None else section.seed
+    seed = recipe.split_seed
     if section.protocol != "folds":
         divided, report = split_samples(samples, section, seed)
         return Division(divided, report, prepared.audit(divided))

@@ -371,3 +371,9 @@ class Recipe(Section):
     transfer: TransferSection = TransferSection()
     train: TrainSection = TrainSection()
     evaluate: EvaluateSection = EvaluateSection()
+
+    @property
+    def split_seed(self) -> int:
+        """Seed of the split: its own, else that of the recipe."""
+        own = self.data.split.seed
+        return self.seed if own is None else own
