@@ -221,7 +221,7 @@ def appearance_words(run: FinishedRun) -> str:
     n = frame[APPEARANCE].nunique() if frame is not None and APPEARANCE in frame else None
     clusters = "clusters" if n is None else quantity(n, "cluster")
     return (
-        f"{what} drawn by {clusters} of similar stain, background and encoding, which are not"
+        f"{what} drawn from {clusters} of similar stain, background and encoding, which are not"
         " patients."
     )
 
