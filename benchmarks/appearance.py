@@ -209,7 +209,7 @@ def write_folds(folder: Path) -> None:
             for arm in ARMS:
                 run = folder / f"{known.dataset}-{fold}-{arm}"
                 measured[arm].append(_measure_fold(known, test, arm, run))
-        rows += [[known.title, *_row(arm, measured[arm])] for arm in ARMS]
+        rows += [[known.title, *_row(arm, measured[arm], measured["image"])] for arm in ARMS]
     write_table(
         "appearance-folds",
         f"Validation against test: {N_FOLDS} test folds by patient (seed 0), patients hidden from "
@@ -262,7 +262,7 @@ def train(recipe: Recipe, folder: Path) -> None:
 
 _COLUMNS = [
     "validation drawn by",
-    *("validation AUC", "test AUC", "difference"),
+    *("validation AUC", "test AUC", "difference", "less that by image"),
     "test recall at the threshold for 0.90",
     "test coverage for 0.90",
 ]
@@ -283,24 +283,31 @@ def read_measures(folder: Path) -> dict[str, float]:
     return {**found, "difference": found["val"] - found["test"]}
 
 
-def _row(arm: str, measured: list[dict[str, float]]) -> list[str]:
-    names = ("val", "test", "difference", "recall", "coverage")
-    several = ([one[name] for one in measured] for name in names)
-    return [arm, *(_spread(values, name) for values, name in zip(several, names, strict=True))]
+def _row(arm: str, measured: list[dict[str, float]], by_image: list[dict[str, float]]) -> list[str]:
+    """Return the cells of a row; ``by_image`` are the same folds or seeds, drawn by image."""
+    pairs = zip(measured, by_image, strict=True)
+    paired = [one["difference"] - other["difference"] for one, other in pairs]
+    cells = {
+        name: _spread([one[name] for one in measured], signed=name == "difference")
+        for name in ("val", "test", "difference", "recall", "coverage")
+    }
+    change = "" if arm == "image" else _spread(paired, signed=True)
+    shown = (cells[name] for name in ("val", "test", "difference"))
+    return [arm, *shown, change, cells["recall"], cells["coverage"]]
 
 
-def _spread(values: list[float], name: str) -> str:
+def _spread(values: list[float], *, signed: bool) -> str:
     known = [value for value in values if np.isfinite(value)]
     if not known:
         return "–"
-    text = f"{np.mean(known):{'+' if name == 'difference' else ''}.3f}"
+    text = f"{np.mean(known):{'+' if signed else ''}.3f}"
     of = f" (of {len(known)})" if len(known) < len(values) else ""
     return f"{text} ± {np.std(known, ddof=1):.3f}{of}" if len(known) > 1 else f"{text}{of}"
 
 
 def write_pcam(folder: Path) -> None:
     """Train on PCam with validation drawn by image and by appearance, and write the table."""
-    rows = []
+    rows, by_image = [], list[dict[str, float]]()
     for by in ARMS[:2]:
         measured = []
         for seed in SEEDS:
@@ -315,7 +322,8 @@ def write_pcam(folder: Path) -> None:
                 }
                 train(recipe_of(data, PCAM_PX, PCAM_EPOCHS, seed), run)
             measured.append(read_measures(run))
-        rows.append(_row(by, measured))
+        by_image = by_image or measured
+        rows.append(_row(by, measured, by_image))
     write_table(
         "appearance-pcam",
         f"PCam: {VAL:.0%} of train for validation, drawn in two ways; tested on its subset valid; "
