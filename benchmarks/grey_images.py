@@ -1,7 +1,7 @@
 """How much of a model is colour: the same networks on grey images.
 
-``python -m benchmarks.grey_images RUN…`` lets each fold's network of finished runs predict the
-images that it held out, as they are and with every pixel's luminance (ITU-R BT.601) in all three
+``python -m benchmarks.grey_images TITLE=RUN…`` lets each fold's network of finished runs predict
+the images that it held out, as they are and with the luminance (ITU-R BT.601) in all three
 channels. Prints AUC with its 95 % interval by patient, and the paired difference; ``--save NAME``
 keeps the table for ``docs/results``. A model that lost nothing would not use colour; one that falls
 to 0.5 would use nothing else. Grey images are unlike any in training, so that part of the loss is
@@ -61,23 +61,23 @@ def predict(run: RunFolder) -> tuple[Predictions, Predictions]:
 def main() -> None:
     """Compare the runs that are named."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("runs", nargs="+", metavar="TITLE=RUN")
     parser.add_argument("--save", metavar="NAME", help="keep the table for docs/results")
     given = parser.parse_args()
     rows = []
-    for place in given.runs:
-        coloured, grey = predict(RunFolder(place))
+    for title, _, place in (one.rpartition("=") for one in given.runs):
+        coloured, grey = predict(RunFolder(Path(place)))
         drawn = [draw(one, ["auc"]) for one in (coloured, grey)]
         values = [one.points["auc"] for one in drawn]
         gap = difference(drawn[1], drawn[0], "auc")
         loss = interval_text({"value": gap.value, "low": gap.low, "high": gap.high}, "+.3f")
-        rows.append([place.name, *(f"{value:.3f}" for value in values), loss])
+        rows.append([title, *(f"{value:.3f}" for value in values), loss])
         print(*rows[-1], sep="  ")
     if given.save:
         write_table(
             given.save,
             "AUC of held-out images as they are, and grey; difference with its 95 % interval.",
-            f"python -m benchmarks.grey_images {' '.join(str(one.name) for one in given.runs)}",
+            "python -m benchmarks.grey_images TITLE=RUN…",
             ["run", "AUC", "grey", "difference"],
             rows,
         )

@@ -136,8 +136,8 @@ def render() -> dict[Path, str]:
         for section in data["section"]:
             page = section["page"]
             answer = _fill(section["answer"].strip())
-            rows.append(f"| {section['question']} | {answer} | [details](results/{page}.md) |")
-            found[STORE / f"{page}.md"] = "\n\n".join(_page(section, data, answer)) + "\n"
+            rows.append(f"| {section['question']} | {answer} | [details]({page}.md) |")
+            found[DOCS / f"{page}.md"] = "\n\n".join(_page(section, data, answer)) + "\n"
         parts += [f"## {data['title']}", "\n".join(rows)]
     return {DOCS / "results.md": "\n\n".join(parts) + "\n", **found}
 
@@ -146,9 +146,9 @@ def _page(section: dict[str, Any], data: dict[str, Any], answer: str) -> list[st
     parts = [
         f"# {section['title']}",
         f"**{section['question']}** {answer}",
-        "How to read the figures: [results](../results.md).",
+        f"How to read the figures: [results]({'../' * section['page'].count('/')}results.md).",
         data["text"].strip(),
-        section["text"].strip(),
+        _fill(section["text"].strip()),
     ]
     if not section.get("run"):
         tables = [render_table(name) for name in section.get("tables", ())]
@@ -157,6 +157,7 @@ def _page(section: dict[str, Any], data: dict[str, Any], answer: str) -> list[st
     runs, unit = section["run"], data["unit"]
     parts.append(_table(runs, unit))
     parts += [text for text in (_cautions(runs, unit),) if text]
+    parts += [render_table(name) for name in section.get("tables", ())]
     # A second row of one run shows another of its subsets.
     parts += [_circumstances(entry, unit) for entry in runs if "split" not in entry]
     return [*parts, section["after"].strip()]
