@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+from eosin.core.errors import ImageError
 from eosin.core.files import open_file
 from eosin.core.types import Image
 from eosin.images.failures import reserve_memory
@@ -36,7 +37,10 @@ _LAST = b"\0\0\0\0IEND\xae\x42\x60\x82"
 
 
 def decode_plain_png(path: Path, limits: Limits) -> Image | None:
-    """Decode a PNG of 8-bit RGB: uint8, shape (H, W, 3); ``None`` for any other file."""
+    """Decode a PNG of 8-bit RGB: uint8, shape (H, W, 3); ``None`` for any other file.
+
+    Raises ImageError if it has fewer rows than its header states.
+    """
     if path.suffix.lower() != ".png":
         return None
     try:
@@ -50,7 +54,10 @@ def decode_plain_png(path: Path, limits: Limits) -> Image | None:
         return None
     # A file that is larger than its pixels ends in the middle here, and is left to Pillow, too.
     packed = _find_pixels(content)
-    return _decode(content[:_HEADER_BYTES], packed, n_bytes) if packed else None
+    rows = _unpack(packed, n_bytes) if packed else b""
+    if 0 < len(rows) < n_bytes:  # which Pillow would fill up with black
+        raise ImageError(f"{path} has fewer rows of pixels than its header states: it is damaged")
+    return _decode(content[:_HEADER_BYTES] + _store(rows)) if rows else None
 
 
 def _count_bytes(head: bytes, limits: Limits) -> int:
@@ -80,15 +87,22 @@ def _find_pixels(content: bytes) -> bytes:
     return b""
 
 
-def _decode(head: bytes, packed: bytes, n_bytes: int) -> Image | None:
+def _unpack(packed: bytes, n_bytes: int) -> bytes:
+    """Return the rows, whose checksum is right; empty if they are damaged or more than stated."""
     try:
         import imagecodecs
 
-        rows = bytes(imagecodecs.deflate_decode(packed, out=n_bytes))
-        if len(rows) != n_bytes:
-            return None
-        pixels: Image = imagecodecs.png_decode(head + _store(rows))
+        return bytes(imagecodecs.deflate_decode(packed, out=n_bytes))
     except (ImportError, ValueError, RuntimeError):  # the codecs' own errors are RuntimeErrors
+        return b""
+
+
+def _decode(content: bytes) -> Image | None:
+    import imagecodecs
+
+    try:
+        pixels: Image = imagecodecs.png_decode(content)
+    except (ImportError, ValueError, RuntimeError):
         return None
     return pixels
 

@@ -132,7 +132,17 @@ DAMAGES = {
 def test_damaged_files_are_refused(tmp_path, damage):
     Image.fromarray(noise(40, 30)).save(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(DAMAGES[damage]((tmp_path / "a.png").read_bytes()))
-    assert decode_plain_png(tmp_path / "b.png", Limits()) is None
+    with pytest.raises(ImageError, match=r"b\.png"):
+        decode_image(tmp_path / "b.png")
+
+
+def test_a_higher_image_is_not_filled_up_with_black(tmp_path):
+    """Pillow reads such a file without an error."""
+    Image.fromarray(noise(40, 30)).save(tmp_path / "a.png")
+    header, *others = chunks_of((tmp_path / "a.png").read_bytes())
+    taller = struct.pack(">II", 30, 60) + header[1][8:]
+    (tmp_path / "b.png").write_bytes(pack([(b"IHDR", taller), *others]))
+    assert Image.open(tmp_path / "b.png").convert("RGB").size == (30, 60)
     with pytest.raises(ImageError, match=r"b\.png"):
         decode_image(tmp_path / "b.png")
 
