@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import shutil
 import tomllib
 from collections.abc import Callable
 from functools import partial
@@ -24,7 +23,7 @@ from benchmarks.effects import effects_table, interval_text
 from benchmarks.pairing import GAINS, PREFERRED, paired_gain
 from benchmarks.tables import render_table
 from eosin.artifacts.metrics import read_metrics
-from eosin.core.files import write_json, write_text
+from eosin.core.files import read_json, write_json, write_text
 from eosin.reporting.sections.results import Series, interval_figure
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -36,6 +35,8 @@ _COLUMNS = (
     ("recall", "recall"),
     ("specificity", "specificity"),
 )
+#: Optional parts of a split's metrics.
+_NOT_SHOWN = frozenset({"by_subtype", "calibration", "decisions", "abstention", "gate"})
 _BY_PATIENT = ("recognition_rate", "P_arp")
 
 
@@ -43,7 +44,7 @@ def collect(name: str, run: Path) -> None:
     """Copy a run's metrics and its circumstances into ``docs/results/NAME``."""
     target = STORE / name
     target.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(run / "metrics.json", target / "metrics.json")
+    write_json(target / "metrics.json", keep_shown(read_json(run / "metrics.json")))
     environment = json.loads((run / "environment.json").read_text(encoding="utf-8"))
     recipe = tomllib.loads((run / "recipe.toml").read_text(encoding="utf-8"))
     model = json.loads((run / "model" / "model.json").read_text(encoding="utf-8"))
@@ -66,6 +67,20 @@ def collect(name: str, run: Path) -> None:
     }
     text = json.dumps(kept, indent=2, ensure_ascii=False) + "\n"
     (target / "run.json").write_text(text, encoding="utf-8")
+
+
+def keep_shown(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of a ``metrics.json`` without the parts that no table shows."""
+    return {
+        split: {
+            key: {} if key.startswith("by_") else value
+            for key, value in block.items()
+            if key not in _NOT_SHOWN
+        }
+        if isinstance(block, dict)
+        else block
+        for split, block in metrics.items()
+    }
 
 
 def _fold_values(run: Path) -> list[dict[str, Any]]:

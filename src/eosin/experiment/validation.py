@@ -95,7 +95,7 @@ def check_finished(run: RunFolder) -> None:
 
 
 def check_mixup(recipe: Recipe) -> None:
-    """Refuse, with ``RecipeError``, to mix stacks whose missing images are told by their black."""
+    """Refuse, with ``RecipeError``, to mix stacks, whose missing images are black."""
     is_fused = any(section.fuse for section in (recipe.data, *_stage_data(recipe)))
     if recipe.train.mixup and is_fused:
         raise RecipeError(

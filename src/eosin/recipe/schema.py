@@ -93,7 +93,7 @@ class ModelSection(Section):
             crops of ``input_px``: random ones in training; otherwise as many evenly spaced ones as
             cover the field, whose mean probability is the prediction. By default the network sees
             all of an image, resized to a square.
-        mpp: µm per pixel at the network's input where the column ``mpp`` does not tell, as of
+        mpp: µm per pixel at the network's input where the column ``mpp`` is empty, as of
             squashed images; recorded in the model, which then refuses images of another.
         arguments: Further arguments of the network.
         resize: From the image to the input: ``stretch`` ignores the aspect ratio; ``centre_crop``
